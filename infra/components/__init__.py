@@ -1,0 +1,1 @@
+"""Components: one file for each concern, each with its arguments, its children, and read-only attributes."""

@@ -1,0 +1,96 @@
+"""The only place for what a box may do: the least that its agents, its deploys and its application need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+
+from infra.components.base import Context
+from infra.core.storage import BucketRole
+
+AGENT_NAMESPACE = "CWAgent"
+"""The CloudWatch agent's default namespace (CloudWatch User Guide, "Metrics collected by the agent")."""
+
+# AmazonSSMManagedInstanceCore without GetParameter and GetParameters on every parameter of the account.
+_SSM_AGENT = [
+    "ssm:DescribeAssociation",
+    "ssm:DescribeDocument",
+    "ssm:GetDeployablePatchSnapshotForInstance",
+    "ssm:GetDocument",
+    "ssm:GetManifest",
+    "ssm:ListAssociations",
+    "ssm:ListInstanceAssociations",
+    "ssm:PutComplianceItems",
+    "ssm:PutConfigurePackageResult",
+    "ssm:PutInventory",
+    "ssm:UpdateAssociationStatus",
+    "ssm:UpdateInstanceAssociationStatus",
+    "ssm:UpdateInstanceInformation",
+    "ssmmessages:CreateControlChannel",
+    "ssmmessages:CreateDataChannel",
+    "ssmmessages:OpenControlChannel",
+    "ssmmessages:OpenDataChannel",
+    "ec2messages:AcknowledgeMessage",
+    "ec2messages:DeleteMessage",
+    "ec2messages:FailMessage",
+    "ec2messages:GetEndpoint",
+    "ec2messages:GetMessages",
+    "ec2messages:SendReply",
+]
+
+_READ, _LIST = ["s3:GetObject"], ["s3:ListBucket", "s3:GetBucketLocation"]
+_WRITE = ["s3:PutObject", "s3:AbortMultipartUpload"]
+
+# Nothing here deletes a version, so what a broken or hostile box overwrites or deletes can be brought back.
+_OBJECT_ACTIONS: Mapping[BucketRole, list[str]] = {
+    BucketRole.UPLOADS: [*_READ, *_WRITE],
+    BucketRole.BACKUPS: [*_READ, *_WRITE, "s3:DeleteObject"],
+    BucketRole.ARTIFACTS: _READ,
+}
+
+
+def box_statements(
+    context: Context,
+    *,
+    key_arn: pulumi.Input[str],
+    bucket_arns: Mapping[BucketRole, pulumi.Output[str]],
+    log_group_arns: list[pulumi.Output[str]],
+) -> list[dict[str, Any]]:
+    """The statements of a box's role: agent, metrics, own logs, own parameters, own buckets, the key."""
+    statements: list[dict[str, Any]] = [
+        _allow("SystemsManagerAgent", _SSM_AGENT, "*"),
+        {
+            **_allow("Metrics", ["cloudwatch:PutMetricData"], "*"),
+            "Condition": {
+                "StringEquals": {"cloudwatch:namespace": [AGENT_NAMESPACE, context.naming.project]}
+            },
+        },
+        _allow(
+            "Logs",
+            ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+            [pulumi.Output.concat(arn, ":*") for arn in log_group_arns],
+        ),
+        _allow(
+            "Parameters",
+            ["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath"],
+            [_parameters(context, "app"), _parameters(context, "app/*")],
+        ),
+        _allow("Key", ["kms:Decrypt", "kms:GenerateDataKey"], key_arn),
+    ]
+    for role, actions in _OBJECT_ACTIONS.items():
+        arn = bucket_arns[role]
+        statements.append(_allow(f"{role.value.capitalize()}List", _LIST, arn))
+        statements.append(
+            _allow(f"{role.value.capitalize()}Objects", actions, pulumi.Output.concat(arn, "/*"))
+        )
+    return statements
+
+
+def _parameters(context: Context, path: str) -> str:
+    return f"arn:aws:ssm:{context.settings.region}:{context.account_id}:parameter{context.naming.parameter(path)}"
+
+
+def _allow(sid: str, actions: list[str], resource: Any) -> dict[str, Any]:
+    return {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource}

@@ -1,0 +1,73 @@
+"""The only place for the layout token and for what every option shares.
+
+A resource's URN holds the type chain of its parents. All variants register under the one token and name below, so a
+switch of options keeps the URN, and with it the thing, of everything that both have (docs/adr/0001).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pulumi
+
+from infra.components.base import Context, hold
+from infra.components.guard import Guard
+from infra.components.network import Network
+from infra.components.observability import Observability
+from infra.components.secrets import Secrets
+from infra.components.storage import Buckets
+from infra.core.naming import Naming
+from infra.core.shape import Shape, shape
+from infra.core.stages import Option
+from infra.core.storage import BucketRole
+from infra.settings import Settings
+
+TOKEN = "terrace:layout:Layout"  # noqa: S105 a type token, no secret
+NAME = "terrace"
+
+
+class Layout(pulumi.ComponentResource):
+    """What every stage has: guard, key, parameters, buckets, network, logs. Variants add `build()`.
+
+    Attributes:
+        outputs: what the stack exports.
+    """
+
+    variants: ClassVar[dict[Option, type[Layout]]] = {}
+    option: ClassVar[Option]
+
+    def __init_subclass__(cls, *, option: Option) -> None:
+        cls.option = option
+        Layout.variants[option] = cls
+
+    def __init__(self, settings: Settings, naming: Naming, *, account_id: str) -> None:
+        guard = Guard(settings.standing(naming))
+        # Everything below waits for its parent, and the parent for the guard: a refusal comes before any change.
+        super().__init__(TOKEN, NAME, None, pulumi.ResourceOptions(depends_on=[guard]))
+        self.context = Context(settings, naming, account_id, hold() if settings.deletion_protection else None)
+        self.shape: Shape = shape(settings.rung, data_volume_gib=settings.data_volume_gib)
+        self.secrets = Secrets(self.context, parent=self)
+        self.buckets = Buckets(self.context, key_arn=self.secrets.key_arn, parent=self)
+        self.network = Network(
+            self.context, flow_log_bucket_arn=self.buckets.arns[BucketRole.LOGS], parent=self
+        )
+        self.observability = Observability(self.context, key_arn=self.secrets.key_arn, parent=self)
+        self.outputs: dict[str, Any] = {
+            "stage": settings.stage,
+            "option": settings.rung.option.value,
+            "buckets": {role.value: name for role, name in self.buckets.names.items()},
+            "alarm_topic": self.observability.alarm_topic_arn,
+            **self.build(),
+        }
+        self.register_outputs({})
+
+    def build(self) -> dict[str, Any]:
+        """Makes what this option alone has, and returns its outputs."""
+        raise NotImplementedError
+
+
+def build(settings: Settings, naming: Naming, *, account_id: str) -> Layout:
+    """The layout of the option that the settings' stage belongs to."""
+    from infra.options import single  # noqa: F401 registers its variant
+
+    return Layout.variants[settings.rung.option](settings, naming, account_id=account_id)

@@ -1,0 +1,467 @@
+"""The only place for a stack's settings: one frozen model, every key described, every fault at once.
+
+`from_engine()` reads what the engine hands to the program, `from_file()` a stack file without the engine; both end
+in `parse()`, so there is one rule behind two doors. Secrets never stand here: only the names of SSM parameters.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from infra.core import network
+from infra.core.errors import Fault, TerraceError, nearest
+from infra.core.naming import FAKE_AMI, CostCenter, Environment, Naming, Team, mandatory_tags
+from infra.core.prices import DEFAULT_BOOK
+from infra.core.prices import load as load_book
+from infra.core.stages import Stage, find
+from infra.core.transition import Standing
+
+NAMESPACE = "terrace"
+SMALLEST_VOLUME_GIB = 20
+LARGEST_VOLUME_GIB = 16384
+"""A gp3 volume holds 1 GiB to 16 TiB (EBS User Guide, "General Purpose SSD volumes")."""
+
+LOG_RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557)
+"""What PutRetentionPolicy takes, of up to seven years (CloudWatch Logs API reference)."""
+
+
+def _refuse(what: str, remedy: str) -> PydanticCustomError:
+    return PydanticCustomError("terrace", "{what}", {"what": what, "remedy": remedy})
+
+
+def _refuse_first(faults: list[Fault]) -> None:
+    if faults:
+        raise _refuse(faults[0].what, faults[0].remedy)
+
+
+def _stage_name(value: str) -> str:
+    try:
+        return find(value).name
+    except TerraceError as error:
+        _refuse_first(list(error.faults))
+        raise
+
+
+def _ami(value: str) -> str:
+    remedy = "Fill it with: scripts/account.py ami --stack STACK"
+    if not value:
+        raise _refuse("is empty: no image is guessed", remedy)
+    if not re.fullmatch(r"ami-([0-9a-f]{8}|[0-9a-f]{17})", value):
+        raise _refuse(f"{value!r} has not the form of an AMI id (ami- and 17 hexadecimal digits)", remedy)
+    return value
+
+
+def _vpc_cidr(value: str) -> str:
+    _refuse_first(network.vpc_faults(value))
+    return value
+
+
+def _source_cidr(value: str) -> str:
+    try:
+        return str(ip_network(value))
+    except ValueError as error:
+        raise _refuse(
+            f"{value!r} is no CIDR block ({error})", "Write 203.0.113.0/24, or 0.0.0.0/0"
+        ) from error
+
+
+def _some(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not values:
+        raise _refuse("is empty: nobody could reach the service", 'Name at least one block, or ["0.0.0.0/0"]')
+    return values
+
+
+def _email(value: str) -> str:
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s.]+", value):
+        raise _refuse(f"{value!r} is no e-mail address", "Give one that somebody reads, as ops@example.com")
+    return value
+
+
+def _domain(value: str) -> str:
+    label = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+    if len(value) > 253 or not re.fullmatch(rf"({label}\.)+[a-z]{{2,63}}", value):
+        raise _refuse(
+            f"{value!r} is no domain name", "Write it in lower case without a scheme: app.example.com"
+        )
+    return value
+
+
+def _price_book(value: str) -> str:
+    try:
+        return load_book(value).name
+    except TerraceError as error:
+        _refuse_first(list(error.faults))
+        raise
+
+
+def _retention(value: int) -> int:
+    if value not in LOG_RETENTION_DAYS:
+        raise _refuse(f"{value} is no retention that CloudWatch knows", f"Use one of {LOG_RETENTION_DAYS}")
+    return value
+
+
+def _variable(value: str) -> str:
+    if not re.fullmatch(r"[A-Z][A-Z0-9_]{0,127}", value):
+        raise _refuse(
+            f"{value!r} is no name of an environment variable", "Use capitals, digits and _, as JWT_SECRET"
+        )
+    return value
+
+
+def _decoded(value: object) -> object:
+    """The engine hands lists and maps over as JSON text; a stack file holds them as they are."""
+    if isinstance(value, str) and value[:1] in ("[", "{"):
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError:
+            return value
+    return value
+
+
+Email = Annotated[str, AfterValidator(_email)]
+Variable = Annotated[str, AfterValidator(_variable)]
+SourceCidr = Annotated[str, AfterValidator(_source_cidr)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+        str_strip_whitespace=True,
+    )
+
+
+class Tags(_Model):
+    """The tags that a person answers for; Environment and Project follow from the stack."""
+
+    team: Team = Field(description="who builds it", examples=["engineering"])
+    cost_center: CostCenter = Field(description="who pays for it", examples=["RnD"])
+    owner: Email = Field(description="e-mail address of who answers for it", examples=["ops@example.com"])
+
+
+class Network(_Model):
+    """Addresses."""
+
+    cidr: Annotated[str, AfterValidator(_vpc_cidr)] = Field(
+        default="10.20.0.0/16", description="the VPC's block, /16 to /20 of a private range; never changes"
+    )
+    ingress_sources: Annotated[tuple[SourceCidr, ...], AfterValidator(_some)] = Field(
+        default=("0.0.0.0/0",), description="who may reach port 443"
+    )
+
+
+class Backup(_Model):
+    """Copies of the data volume."""
+
+    daily_snapshots: int = Field(default=7, ge=1, le=365, description="daily snapshots that are kept")
+    weekly_snapshots: int = Field(default=4, ge=0, le=52, description="weekly snapshots that are kept")
+    aws_backup: bool = Field(
+        default=False, description="AWS Backup with a vault of its own, besides snapshots"
+    )
+
+
+class App(_Model):
+    """What the application is told."""
+
+    settings: dict[Variable, str] = Field(
+        default_factory=dict, description="environment variables, not secret"
+    )
+    secrets: tuple[Variable, ...] = Field(
+        default=(), description="names of secret ones; values by `scripts/account.py set NAME`"
+    )
+
+
+class Dns(_Model):
+    """A record in Route 53; leave the whole key out where the name is served elsewhere."""
+
+    zone_id: str = Field(
+        pattern=r"^Z[A-Z0-9]{8,31}$", description="id of the hosted zone that holds the domain"
+    )
+
+
+class Settings(_Model):
+    """Everything that one stack is told. Read-only; derived values are properties."""
+
+    region: str = Field(
+        alias="aws:region", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$",
+        description="AWS region; never changes", examples=["ap-northeast-2"],
+    )  # fmt: skip
+    stage: Annotated[str, AfterValidator(_stage_name)] = Field(
+        description="where on the ladder the stack stands", examples=["single-8g"]
+    )
+    environment: Environment = Field(
+        description="dev, staging or prod; prod retains its data and takes no stand-in values",
+        examples=["dev"],
+    )
+    zones: tuple[str, ...] = Field(
+        description="availability zones, at least two; the first holds the box and its data for ever",
+        examples=[["ap-northeast-2a", "ap-northeast-2c"]],
+    )
+    ami: Annotated[str, AfterValidator(_ami)] = Field(
+        description="id of the Debian 13 arm64 image, pinned; `scripts/account.py ami` fills it",
+        examples=["ami-…"],
+    )
+    alarm_email: Email = Field(description="who gets the alarms", examples=["ops@example.com"])
+    tags: Tags = Field(description="team, costCenter and owner of everything in the stack")
+    network: Network = Field(default_factory=Network, description="cidr and ingressSources")
+    domain: Annotated[str, AfterValidator(_domain)] | None = Field(
+        default=None, description="name under which the service answers, such as app.example.com"
+    )
+    dns: Dns | None = Field(default=None, description="zoneId: switches the Route 53 record on")
+    data_volume_gib: int = Field(
+        default=100, ge=SMALLEST_VOLUME_GIB, le=LARGEST_VOLUME_GIB,
+        description="size of the data volume in GiB; it only ever grows",
+    )  # fmt: skip
+    cpu_credits: Literal["unlimited", "standard"] = Field(
+        default="unlimited", description="what a burstable box does without credits: pay, or slow down"
+    )
+    backup: Backup = Field(default_factory=Backup, description="dailySnapshots, weeklySnapshots, awsBackup")
+    deletion_protection: bool = Field(
+        default=True, description="Pulumi's and AWS's protection of everything that holds data"
+    )
+    log_retention_days: Annotated[int, AfterValidator(_retention)] = Field(
+        default=30, description="how long CloudWatch keeps logs"
+    )
+    app: App = Field(default_factory=App, description="settings and secrets of the application")
+    price_book: Annotated[str, AfterValidator(_price_book)] = Field(
+        default=DEFAULT_BOOK, description="the price book that costs are told by"
+    )
+
+    @property
+    def rung(self) -> Stage:
+        """The row of the ladder that `stage` names."""
+        return find(self.stage)
+
+    @property
+    def retains_data(self) -> bool:
+        """Whether what holds data outlives even a `pulumi destroy`."""
+        return self.environment is Environment.PROD
+
+    def tag_values(self, project: str) -> dict[str, str]:
+        """The mandatory tags."""
+        return mandatory_tags(
+            environment=self.environment,
+            team=self.tags.team,
+            project=project,
+            cost_center=self.tags.cost_center,
+            owner=self.tags.owner,
+        )
+
+    def standing(self, naming: Naming) -> Standing:
+        """What the guard remembers of these settings."""
+        return Standing(
+            project=naming.project,
+            stack=naming.stack,
+            region=self.region,
+            zones=self.zones,
+            vpc_cidr=self.network.cidr,
+            stage=self.stage,
+            data_volume_gib=self.data_volume_gib,
+        )
+
+
+def parse(raw: Mapping[str, Any], *, where: str) -> Settings:
+    """Settings from keys with their namespaces (`terrace:stage`, `aws:region`); `where` names their source.
+
+    Raises:
+        TerraceError: everything that is wrong, at once, each with its dotted path, value, bound and remedy.
+    """
+    values: dict[str, Any] = {}
+    faults: list[Fault] = []
+    for key, value in raw.items():
+        namespace, _, name = key.rpartition(":")
+        if namespace == NAMESPACE:
+            values[name] = _decoded(value)
+        elif key == "aws:region":
+            values[key] = value
+        elif namespace not in ("aws", "pulumi"):
+            faults.append(
+                Fault(
+                    key,
+                    f"{namespace or '(none)'!r} is no namespace of this project",
+                    f"Use {NAMESPACE}:{name}{nearest(namespace, [NAMESPACE])}",
+                )
+            )
+    settings = None
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        faults += [_fault(each) for each in error.errors(include_url=False)]
+    faults += _between_fields(values, {fault.path for fault in faults})
+    if faults or settings is None:
+        count = f"{len(faults)} fault{'s' if len(faults) != 1 else ''}"
+        raise TerraceError(*faults, summary=f"{where} has {count}; nothing was changed.")
+    return settings
+
+
+def from_file(path: Path) -> Settings:
+    """Settings of a stack file such as `Pulumi.dev.yaml`, without the engine.
+
+    Raises:
+        TerraceError: no such file, no YAML, or anything that `parse` refuses.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        config = content.get("config") or {}
+        items = dict(config.items())
+    except FileNotFoundError as error:
+        raise TerraceError(Fault(str(path), "there is no such file", "Name a stack that has one")) from error
+    except (yaml.YAMLError, AttributeError) as error:
+        raise TerraceError(Fault(str(path), f"is no stack file: {error}", "See Pulumi.dev.yaml")) from error
+    secret = {key for key, value in items.items() if isinstance(value, Mapping) and "secure" in value}
+    _refuse_secrets(secret, path.name)
+    return parse(items, where=path.name)
+
+
+def from_engine(stack: str) -> Settings:
+    """Settings that the engine handed to this program.
+
+    Raises:
+        TerraceError: anything that `parse` refuses, or a value that is a secret.
+    """
+    from pulumi.runtime import config  # not at import: `from_file` works without the SDK
+
+    where = f"Pulumi.{stack}.yaml"
+    items = {**config.get_config_env(), **config.CONFIG.get()}
+    _refuse_secrets({key for key in items if config.is_config_secret(key)}, where)
+    return parse(items, where=where)
+
+
+def described_keys() -> Iterator[tuple[str, str]]:
+    """Every key of a stack file with its description, in the order of the model."""
+    for name, info in Settings.model_fields.items():
+        alias = info.alias or to_camel(name)
+        yield (alias if ":" in alias else f"{NAMESPACE}:{alias}"), info.description or ""
+
+
+def _refuse_secrets(keys: set[str], where: str) -> None:
+    ours = sorted(key for key in keys if key.startswith(f"{NAMESPACE}:"))
+    if ours:
+        raise TerraceError(
+            *(
+                Fault(
+                    key,
+                    "is a secret, and secrets do not stand in stack files",
+                    "Name it in terrace:app.secrets and fill it with: scripts/account.py set NAME",
+                )
+                for key in ours
+            ),
+            summary=f"{where} holds secrets; nothing was changed.",
+        )
+
+
+def _between_fields(values: Mapping[str, Any], faulty: set[str]) -> Iterator[Fault]:
+    """Faults that show only where two settings meet; looked for also when a third one is wrong."""
+    region, zones = values.get("aws:region"), values.get("zones")
+    usable = isinstance(zones, list) and all(isinstance(each, str) for each in zones)
+    if usable and isinstance(region, str) and "aws:region" not in faulty:
+        yield from network.zone_faults(region, zones or [])
+    if values.get("environment") == Environment.PROD and values.get("ami") == FAKE_AMI:
+        yield Fault(
+            f"{NAMESPACE}:ami",
+            f"{FAKE_AMI} is the embedded cloud's stand-in, which no prod stack takes",
+            "Fill it with: scripts/account.py ami --stack STACK",
+        )
+    if values.get("dns") and not values.get("domain") and f"{NAMESPACE}:domain" not in faulty:
+        yield Fault(
+            f"{NAMESPACE}:domain", "is missing where terrace:dns is set", "Give the name of the record"
+        )
+
+
+def _fault(error: ErrorDetails) -> Fault:
+    path = _path(error["loc"])
+    context = error.get("ctx", {})
+    if error["type"] == "terrace":
+        return Fault(path, context["what"], context["remedy"])
+    field = _field(error["loc"])
+    if error["type"] == "missing":
+        example = field.examples[0] if field is not None and field.examples else None
+        shown = f", such as {example}" if example else ""
+        return Fault(path, "is missing", f"It is {field.description if field else 'required'}{shown}")
+    if error["type"] == "extra_forbidden":
+        known = _known_at(error["loc"])
+        name = str(error["loc"][-1])
+        return Fault(
+            path, "is no key of this project", f"Keys here: {', '.join(known)}{nearest(name, known)}"
+        )
+    got = error.get("input")
+    remedy = f"It is {field.description}" if field is not None and field.description else "See Pulumi.yaml"
+    return Fault(path, f"{got!r}: {error['msg'][:1].lower()}{error['msg'][1:]}", remedy)
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    first, *rest = location
+    dotted = str(first) if ":" in str(first) else f"{NAMESPACE}:{first}"
+    return dotted + "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest if part != "[key]"
+    )
+
+
+def _models_on_the_way(location: tuple[int | str, ...]) -> Iterator[tuple[type[BaseModel], str]]:
+    model: type[BaseModel] = Settings
+    for part in location:
+        yield model, str(part)
+        for name, info in model.model_fields.items():
+            if (info.alias or to_camel(name)) != part:
+                continue
+            nested = [info.annotation, *getattr(info.annotation, "__args__", ())]
+            model = next(
+                (each for each in nested if isinstance(each, type) and issubclass(each, BaseModel)), model
+            )
+
+
+def _field(location: tuple[int | str, ...]) -> Any:
+    found = None
+    for model, part in _models_on_the_way(location):
+        for name, info in model.model_fields.items():
+            if (info.alias or to_camel(name)) == part:
+                found = info
+    return found
+
+
+def _known_at(location: tuple[int | str, ...]) -> list[str]:
+    model = list(_models_on_the_way(location))[-1][0]
+    return [info.alias or to_camel(name) for name, info in model.model_fields.items()]
+
+
+def reference() -> str:
+    """Every key with its description and default, as comment lines: what stands in Pulumi.yaml, held by a test."""
+    return "\n".join(_reference_lines(Settings, ""))
+
+
+def _reference_lines(model: type[BaseModel], indent: str) -> Iterator[str]:
+    for name, info in model.model_fields.items():
+        alias = info.alias or to_camel(name)
+        key = alias if indent or ":" in alias else f"{NAMESPACE}:{alias}"
+        nested = _nested_model(info.annotation)
+        default = (
+            ""
+            if nested or info.is_required()
+            else f" [{_plain_default(info.get_default(call_default_factory=True))}]"
+        )
+        yield f"#   {indent + key:<30} {info.description}{'' if not info.is_required() else ' (required)'}{default}"
+        if nested is not None:
+            yield from _reference_lines(nested, indent + "  ")
+
+
+def _nested_model(annotation: Any) -> type[BaseModel] | None:
+    for each in (annotation, *getattr(annotation, "__args__", ())):
+        if isinstance(each, type) and issubclass(each, BaseModel):
+            return each
+    return None
+
+
+def _plain_default(value: Any) -> str:
+    return json.dumps(value, default=str) if value is not None else "none"
