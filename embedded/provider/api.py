@@ -200,7 +200,7 @@ def to_api(value: Any, shape: Shape | None) -> Any:
             return [to_api(each, shape.member) for each in value]
     if isinstance(shape, MapShape) and isinstance(value, Mapping):
         return {name: to_api(each, shape.value) for name, each in value.items()}
-    if shape is not None and shape.type_name == "string" and not isinstance(value, str):
+    if shape is not None and shape.type_name == "string" and not isinstance(value, (str, bytes)):
         return str(value)
     return value
 

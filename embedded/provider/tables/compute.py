@@ -81,10 +81,12 @@ def _modify(name: str, value: Any, **when: Any) -> Call:
     return Call("ec2.modify_instance_attribute", {"InstanceId": ID, name: value}, **when)
 
 
-def _user_data_bytes(inputs: Any) -> bytes | None:
+def _user_data_sent(inputs: Any) -> str | bytes | None:
+    """boto3 encodes user data for RunInstances itself; what is encoded already is decoded for it."""
     if inputs.get("userDataBase64") is not None:
         return base64.b64decode(inputs["userDataBase64"])
-    return inputs["userData"].encode() if inputs.get("userData") is not None else None
+    text: str | None = inputs.get("userData")
+    return text
 
 
 def _root_update(scope: Scope) -> dict[str, Any]:
@@ -103,8 +105,7 @@ KINDS = (
                 "MaxCount": 1,
                 "SecurityGroupIds": given("vpcSecurityGroupIds"),
                 "IamInstanceProfile": {"Name": given("iamInstanceProfile")},
-                # boto3 encodes user data itself; what is encoded already is decoded for it.
-                "UserData": from_inputs("userData", "userDataBase64")(_user_data_bytes),
+                "UserData": from_inputs("userData", "userDataBase64")(_user_data_sent),
                 "MetadataOptions": {
                     "HttpEndpoint": given("metadataOptions.httpEndpoint"),
                     "HttpTokens": given("metadataOptions.httpTokens"),
@@ -145,13 +146,8 @@ KINDS = (
             ),
             Read(
                 "ec2.describe_volumes",
-                {
-                    "Filters": [
-                        {"Name": "attachment.instance-id", "Values": [ID]},
-                        {"Name": "attachment.delete-on-termination", "Values": ["true"]},
-                    ]
-                },
-                at="{RootVolume: Volumes[0]}",
+                {"Filters": [{"Name": "attachment.instance-id", "Values": [ID]}]},
+                at="{AttachedVolumes: Volumes}",
             ),
         ),
         updates=(
@@ -161,7 +157,7 @@ KINDS = (
                     _modify("InstanceType", {"Value": given("instanceType")}, when=_changed("instanceType")),
                     _modify(
                         "UserData",
-                        {"Value": from_inputs("userData")(_user_data_bytes)},
+                        {"Value": from_inputs("userData")(_user_data_sent)},
                         when=_changed("userData"),
                     ),
                 ),
@@ -368,8 +364,16 @@ def _user_data(scope: Scope) -> str | None:
 
 
 def _root_seen(scope: Scope) -> dict[str, Any] | None:
-    volume = scope.answer.get("RootVolume")
-    if not volume:
+    device = scope.answer.get("RootDeviceName")
+    volume = next(
+        (
+            each
+            for each in scope.answer.get("AttachedVolumes") or []
+            if any(attachment["Device"] == device for attachment in each["Attachments"])
+        ),
+        None,
+    )
+    if volume is None:
         return None
     return {
         "volumeId": volume["VolumeId"],
@@ -380,6 +384,6 @@ def _root_seen(scope: Scope) -> dict[str, Any] | None:
         "encrypted": volume.get("Encrypted"),
         "kmsKeyId": volume.get("KmsKeyId"),
         "deleteOnTermination": True,
-        "deviceName": scope.answer.get("RootDeviceName"),
+        "deviceName": device,
         "tags": {each["Key"]: each["Value"] for each in volume.get("Tags") or []},
     }
