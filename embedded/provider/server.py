@@ -31,7 +31,7 @@ THREADS = 32
 MOST_MESSAGE_BYTES = 400 << 20
 """As the engine's own limit (pulumi/pulumi, sdk/go/common/util/rpcutil)."""
 
-BeforeChange = Callable[[str, str, str], None]
+BeforeChange = Callable[[str, str, str], object]
 """Called with operation, URN and engine address before each change of the world: the door for faults."""
 
 
@@ -191,7 +191,7 @@ class Provider(pg.ResourceProviderServicer):
 
 
 class ProviderServer:
-    """A provider on a free loopback port."""
+    """A provider on a loopback port; 0 is any free one. Raises RuntimeError where the port is taken."""
 
     def __init__(
         self,
@@ -200,9 +200,12 @@ class ProviderServer:
         region: str,
         account: str,
         cache: Path,
+        port: int = 0,
         before_change: BeforeChange | None = None,
     ) -> None:
         options = [
+            # Else a second server on the same port would take half of the calls.
+            ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", MOST_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MOST_MESSAGE_BYTES),
         ]
@@ -211,7 +214,7 @@ class ProviderServer:
             Api(endpoint, region=region, account=account), cache=cache, before_change=before_change
         )
         pg.add_ResourceProviderServicer_to_server(provider, self._server)
-        self.port: int = self._server.add_insecure_port("127.0.0.1:0")
+        self.port: int = self._server.add_insecure_port(f"127.0.0.1:{port}")
 
     def start(self) -> None:
         """Begins to answer."""

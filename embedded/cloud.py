@@ -1,0 +1,134 @@
+"""The only place where the parts of the embedded cloud come together in one process: API, provider, machines, memory.
+
+    with Cloud(directory, cache=cache) as cloud:
+        subprocess.run(["pulumi", "up", ...], env={**environment, **cloud.variables()})
+
+moto keeps its state in the process: there is one cloud in a process, and what it knows is saved to `directory`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from embedded.aws.server import ApiServer
+from embedded.faults import EngineFaults
+from embedded.provider.server import ProviderServer
+
+REGION = "ap-northeast-2"
+ACCOUNT = "123456789012"
+"""moto's account; no real one has it."""
+
+AUTOSAVE_QUIET_SECONDS = 1.0
+AUTOSAVE_LONGEST_SECONDS = 10.0
+
+
+class Cloud:
+    """The AWS API and the stand-in provider over it, with a memory that outlives the process.
+
+    What was saved in `directory` stands again after `start`; what changes is saved a second after the last change,
+    and every ten seconds while changes go on, so a killed cloud loses no more than that.
+    """
+
+    def __init__(self, directory: Path, *, cache: Path, port: int = 0, provider_port: int = 0) -> None:
+        self.directory = directory
+        self.api = ApiServer(port=port)
+        self.engine_faults = EngineFaults()
+        self._cache, self._provider_port = cache, provider_port
+        self._provider: ProviderServer | None = None
+        self._stopping = threading.Event()
+        self._saver = threading.Thread(target=self._autosave, name="autosave", daemon=True)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def state_file(self) -> Path:
+        """Where the cloud's memory is."""
+        return self.directory / "state"
+
+    def start(self) -> None:
+        """Listens; what was saved stands again.
+
+        Raises:
+            EmbeddedAwsError: a port is taken, or the saved state was made by another version.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.api.start()
+        try:
+            if self.state_file.exists():
+                self.api.load(self.state_file)
+            self._provider = ProviderServer(
+                self.api.url,
+                region=REGION,
+                account=ACCOUNT,
+                cache=self._cache,
+                port=self._provider_port,
+                before_change=self.engine_faults.before_change,
+            )
+            self._provider.start()
+        except BaseException:
+            self.api.stop()
+            raise
+        self._saver.start()
+
+    def stop(self) -> None:
+        """Saves and ends. Idempotent."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        self._saver.join()
+        self.save()
+        if self._provider is not None:
+            self._provider.stop()
+        self.api.stop()
+
+    def save(self) -> None:
+        """Writes the memory down now, if it changed."""
+        if self.api.dirty or not self.state_file.exists():
+            self.api.save(self.state_file)
+
+    @property
+    def provider_port(self) -> int:
+        """The provider's loopback port."""
+        if self._provider is None:
+            raise RuntimeError("the cloud has not been started")
+        return self._provider.port
+
+    def variables(self) -> dict[str, str]:
+        """What a program needs in its environment to live in this cloud; boto3 and the AWS CLI read the same."""
+        return variables(self.api.url, self.provider_port)
+
+    def _autosave(self) -> None:
+        seen, waited = 0, 0.0
+        while not self._stopping.wait(AUTOSAVE_QUIET_SECONDS):
+            dirty = self.api.dirty
+            waited += AUTOSAVE_QUIET_SECONDS
+            if dirty and (dirty == seen or waited >= AUTOSAVE_LONGEST_SECONDS):
+                # A full disk must not end the cloud; the next round tries again, and `stop` says what is wrong.
+                with contextlib.suppress(OSError):
+                    self.save()
+                dirty, waited = 0, 0.0
+            seen = dirty
+
+
+def variables(api_url: str, provider_port: int) -> dict[str, str]:
+    """The environment of a program that lives in the cloud at those addresses; the credentials are visibly none."""
+    return {
+        "AWS_ENDPOINT_URL": api_url,
+        "AWS_ACCESS_KEY_ID": "embedded",
+        "AWS_SECRET_ACCESS_KEY": "embedded",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "PULUMI_DEBUG_PROVIDERS": f"aws:{provider_port}",
+    }

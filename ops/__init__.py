@@ -1,0 +1,1 @@
+"""What happens to a stack: use cases behind ports."""

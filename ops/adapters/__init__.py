@@ -1,0 +1,1 @@
+"""The ports of ops on real things: one library each."""

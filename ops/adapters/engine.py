@@ -1,0 +1,113 @@
+"""The only place that runs the Pulumi engine for us: by the Automation API, on the project's own program."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pulumi import automation
+
+from infra.core.errors import Fault, TerraceError
+from tools.setup.engine import engine_environment, read_engine
+
+OnEvent = Callable[[automation.EngineEvent], Any]
+
+LOCKED = "docs/runbook.md#engine-killed"
+
+
+class Engine:
+    """The engine on the program of `root`, for one stack.
+
+    `variables` are added to the environment of set-up's engine (backend, passphrase, cloud); `work_dir` is where
+    Pulumi.yaml and the stack files are, `root` itself unless a test has its own.
+    """
+
+    def __init__(
+        self, root: Path, stack: str, *, variables: Mapping[str, str], work_dir: Path | None = None
+    ) -> None:
+        self.root, self.stack = root, stack
+        # Automation adds to this process's own variables and takes none away: empty ones hide a user's own.
+        environment = {**_hidden(os.environ), **engine_environment(root), **variables}
+        self._workspace = automation.LocalWorkspace(
+            work_dir=str(work_dir or root),
+            env_vars=environment,
+            pulumi_command=automation.PulumiCommand(root=str(read_engine(root).bin.parent)),
+        )
+        self._made: automation.Stack | None = None
+
+    def up(self, *, on_event: OnEvent | None = None) -> dict[str, Any]:
+        """Makes the cloud as the program says; the outputs.
+
+        Raises:
+            TerraceError: the engine refused or failed; what it printed is in the fault.
+        """
+        with _speaking(self.stack, "up"):
+            result = self._stack().up(on_event=on_event, color="never")
+        return {name: output.value for name, output in result.outputs.items()}
+
+    def preview(self, *, on_event: OnEvent | None = None, refresh: bool = False) -> dict[str, int]:
+        """How many resources an up would create, update, replace, delete, leave the same."""
+        with _speaking(self.stack, "preview"):
+            result = self._stack().preview(on_event=on_event, refresh=refresh, color="never")
+        return {str(operation): count for operation, count in result.change_summary.items()}
+
+    def refresh(self) -> dict[str, int]:
+        """Reads what stands into the state; how many resources differed."""
+        with _speaking(self.stack, "refresh"):
+            result = self._stack().refresh(color="never")
+        return dict(result.summary.resource_changes or {})
+
+    def destroy(self) -> None:
+        """Deletes everything that is not protected."""
+        with _speaking(self.stack, "destroy"):
+            self._stack().destroy(color="never")
+
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs as they were last exported; empty for a stack that never stood."""
+        with _speaking(self.stack, "outputs"):
+            return {name: output.value for name, output in self._stack().outputs().items()}
+
+    def resources(self) -> list[dict[str, Any]]:
+        """The resources in the state, as the engine keeps them."""
+        with _speaking(self.stack, "state"):
+            deployment = self._stack().export_stack().deployment or {}
+        found: list[dict[str, Any]] = deployment.get("resources") or []
+        return found
+
+    def _stack(self) -> automation.Stack:
+        if self._made is None:
+            self._made = automation.Stack.create_or_select(self.stack, self._workspace)
+        return self._made
+
+
+@contextmanager
+def _speaking(stack: str, verb: str) -> Iterator[None]:
+    """Turns what the Automation API raises into a sentence with a remedy."""
+    try:
+        yield
+    except automation.ConcurrentUpdateError as error:
+        raise TerraceError(
+            Fault(
+                f"stack {stack}",
+                f"`{verb}` found the stack locked: another update is under way, or one was killed",
+                f"If none runs any more: {LOCKED}",
+            )
+        ) from error
+    except automation.CommandError as error:
+        raise TerraceError(
+            Fault(f"stack {stack}", f"`{verb}` failed: {_essence(str(error))}", "See above")
+        ) from error
+
+
+def _essence(message: str) -> str:
+    """Of what the engine printed, the lines that say what was wrong."""
+    lines = [line.strip() for line in message.splitlines() if "error:" in line]
+    return "; ".join(dict.fromkeys(lines)) or message.strip()[-500:]
+
+
+def _hidden(environment: Mapping[str, str]) -> dict[str, str]:
+    """A user's own login, stack and account, as empty variables."""
+    return {name: "" for name in environment if name.startswith(("PULUMI_", "AWS_"))}
