@@ -33,12 +33,15 @@ class Cloud:
     and every ten seconds while changes go on, so a killed cloud loses no more than that.
     """
 
-    def __init__(self, directory: Path, *, cache: Path, port: int = 0, provider_port: int = 0) -> None:
+    def __init__(
+        self, directory: Path, *, cache: Path, port: int = 0, provider_port: int = 0, boxes: bool = False
+    ) -> None:
         self.directory = directory
         self.api = ApiServer(port=port)
         self.engine_faults = EngineFaults()
         self._cache, self._provider_port = cache, provider_port
         self._provider: ProviderServer | None = None
+        self.without_boxes = "" if boxes else "switched off"
         self._stopping = threading.Event()
         self._saver = threading.Thread(target=self._autosave, name="autosave", daemon=True)
 

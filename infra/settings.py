@@ -465,3 +465,8 @@ def _nested_model(annotation: Any) -> type[BaseModel] | None:
 
 def _plain_default(value: Any) -> str:
     return json.dumps(value, default=str) if value is not None else "none"
+
+
+def project_name(root: Path) -> str:
+    """The project's name, from Pulumi.yaml."""
+    return str(yaml.safe_load((root / "Pulumi.yaml").read_text(encoding="utf-8"))["name"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ class Engine:
         """Reads what stands into the state; how many resources differed."""
         with _speaking(self.stack, "refresh"):
             result = self._stack().refresh(color="never")
-        return dict(result.summary.resource_changes or {})
+        return {str(operation): count for operation, count in (result.summary.resource_changes or {}).items()}
 
     def destroy(self) -> None:
         """Deletes everything that is not protected."""
@@ -84,7 +84,7 @@ class Engine:
 
 
 @contextmanager
-def _speaking(stack: str, verb: str) -> Iterator[None]:
+def _speaking(stack: str, verb: str) -> Generator[None]:
     """Turns what the Automation API raises into a sentence with a remedy."""
     try:
         yield

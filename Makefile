@@ -1,0 +1,42 @@
+# What a person runs, one line each; `make` lists it. ARGS goes to the program: make test ARGS="-k guard".
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lock check test drill bench demo demo-stop clean
+MAKEFLAGS += --no-print-directory
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: ## .venv from the locked requirements, and the Pulumi engine
+	@$(PYTHON) -m tools.setup
+
+lock: ## lock files again from pyproject.toml (ARGS=--upgrade: newer versions)
+	@$(PYTHON) -m tools.setup lock $(ARGS)
+
+check: setup ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/ty check
+
+test: setup ## every test that needs neither real machines nor long faults
+	$(BIN)/pytest -m "not drill and not box" -n auto $(ARGS)
+
+drill: setup ## the tests with real machines and with faults; machines need root
+	$(BIN)/pytest -m "drill or box" $(ARGS)
+
+bench: setup ## measure previews, updates, memory and boxes, and print the ratios
+	$(BIN)/python -m bench $(ARGS)
+
+demo: setup ## a stage standing on the embedded cloud, its page fetched, its cost shown
+	$(BIN)/python scripts/demo.py $(ARGS)
+
+demo-stop: setup ## stop the embedded cloud and its machines
+	$(BIN)/python scripts/local.py stop $(ARGS)
+
+clean: ## take .venv and tool caches away; .local/ and the cached engine stay
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.local/*' -prune -exec rm -rf {} +

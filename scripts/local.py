@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+"""The embedded cloud of this clone: start it, point your shell at it, break it on purpose, end it."""
+
+import _venv  # isort: skip  # first: the rest needs the project's environment
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from embedded.client import LocalCloud
+from infra.core.errors import Fault, TerraceError
+from infra.settings import from_file
+from ops.talk import Exit, Output, command, confirm, err, show, step, table
+
+ROOT = _venv.ROOT
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=True, rich_markup_mode=None)
+OutputOption = Annotated[Output, typer.Option(help="how data is printed")]
+
+
+@app.command()
+@command
+def start(
+    *,
+    boxes: Annotated[bool, typer.Option(help="real machines behind EC2 instances; they need root")] = True,
+    fresh: Annotated[bool, typer.Option(help="forget what stood before")] = False,
+) -> None:
+    """Start the cloud; what stood when it ended stands again."""
+    cloud = LocalCloud(ROOT)
+    if fresh:
+        cloud.reset()
+    if cloud.running() is None and (orphans := cloud.orphaned_stacks()):
+        raise TerraceError(
+            Fault(
+                "embedded cloud",
+                f"has forgotten what Pulumi's state still knows of: {', '.join(orphans)}",
+                "Forget both: scripts/local.py start --fresh (nothing real is lost)",
+            )
+        )
+    with step("cloud", "starting") as line:
+        running = cloud.start(boxes=boxes, says=line.says)
+        machines = f"no boxes: {running.without_boxes}" if running.without_boxes else "boxes on"
+        line.says(f"AWS API on {running.api_url.removeprefix('http://')}, {machines}")
+    err.print('  next        eval "$(scripts/local.py env)" && pulumi up -s dev', markup=False)
+
+
+@app.command()
+@command
+def stop() -> None:
+    """End the cloud and its machines; what stands is remembered."""
+    with step("cloud", "ending") as line:
+        line.says("ended; what stood is remembered" if LocalCloud(ROOT).stop() else "was not running")
+
+
+@app.command()
+@command
+def status(output: OutputOption = Output.TABLE) -> None:
+    """Say whether it runs, where, and what stands in it."""
+    cloud = LocalCloud(ROOT)
+    if (running := cloud.running()) is None:
+        show({"running": False}, "not running; scripts/local.py start", output)
+        raise typer.Exit(Exit.DONE)
+    found: dict[str, Any] = {
+        "running": True,
+        "without_boxes": running.without_boxes,
+        **cloud.ask("GET", "status"),
+    }
+    memory = f"{(found.get('resident_bytes') or 0) / 1024**2:.0f} MiB"
+    rows = [
+        ("AWS API", running.api_url),
+        ("provider", f"127.0.0.1:{running.provider_port}"),
+        ("boxes", running.without_boxes or "on"),
+        ("since", running.started_at),
+        ("requests", str(found["requests"])),
+        ("memory", memory),
+        ("faults", str(found["faults"])),
+    ]
+    show(found, table(("embedded cloud", ""), rows), output)
+
+
+@app.command()
+@command
+def env() -> None:
+    """Print what points a shell at this cloud: eval "$(scripts/local.py env)"."""
+    cloud = LocalCloud(ROOT)
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CONFIG_FILE", "PULUMI_ACCESS_TOKEN"):
+        sys.stdout.write(f"unset {name}\n")
+    for name, value in cloud.variables().items():
+        sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
+    first = f"{ROOT / '.venv' / 'bin'}:{cloud.engine_bin()}"
+    sys.stdout.write(f"export PATH={shlex.quote(first)}:$PATH\n")
+
+
+@app.command()
+@command
+def check(
+    file: Annotated[
+        Path | None, typer.Argument(help="a stack file; without one, all of this project's")
+    ] = None,
+) -> None:
+    """Check stack files without the engine; every fault at once."""
+    files = [file] if file else sorted(ROOT.glob("Pulumi.*.yaml"))
+    faulty = False
+    for path in files:
+        try:
+            settings = from_file(path)
+        except TerraceError as error:
+            faulty = True
+            err.print(str(error), markup=False)
+        else:
+            sys.stdout.write(f"{path.name}: {settings.stage} in {settings.region}, nothing wrong\n")
+    if faulty:
+        raise typer.Exit(Exit.FAILED)
+
+
+@app.command()
+@command
+def reset(*, yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False) -> None:
+    """Forget everything: what stands here, its volumes, and Pulumi's state of it. Nothing real is touched."""
+    confirm("Forget everything that stands in the embedded cloud?", yes=yes)
+    with step("cloud", "forgetting") as line:
+        LocalCloud(ROOT).reset()
+        line.says("empty; scripts/local.py start begins anew")
+
+
+@app.command()
+@command
+def fault(
+    fault_json: Annotated[
+        str,
+        typer.Argument(
+            metavar="FAULT",
+            help='a fault as JSON, such as \'{"kind": "api-fails", "service": "ec2", "action": "RunInstances"}\'',
+        ),
+    ] = "",
+    *,
+    clear: Annotated[bool, typer.Option("--clear", help="take every fault away")] = False,
+) -> None:
+    """Break something on purpose: api-fails, api-throttles, api-hangs, api-slow, answer-lost, engine-killed."""
+    cloud = LocalCloud(ROOT)
+    if clear:
+        cloud.ask("DELETE", "faults")
+    if fault_json:
+        try:
+            body = json.loads(fault_json)
+        except json.JSONDecodeError as error:
+            raise TerraceError(Fault("fault", f"is no JSON: {error}", "See --help for an example")) from error
+        cloud.ask("POST", "faults", body)
+    show(cloud.ask("GET", "faults"), "", Output.JSON)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,1 @@
+"""Tests of the AWS API of the embedded cloud."""
