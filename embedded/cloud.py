@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from embedded.aws.server import ApiServer
 from embedded.faults import EngineFaults
 from embedded.provider.server import ProviderServer
+
+if TYPE_CHECKING:
+    from embedded.machines import Machines
 
 REGION = "ap-northeast-2"
 ACCOUNT = "123456789012"
@@ -34,14 +38,24 @@ class Cloud:
     """
 
     def __init__(
-        self, directory: Path, *, cache: Path, port: int = 0, provider_port: int = 0, boxes: bool = False
+        self,
+        directory: Path,
+        *,
+        cache: Path,
+        port: int = 0,
+        provider_port: int = 0,
+        boxes: bool = False,
+        progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.directory = directory
         self.api = ApiServer(port=port)
         self.engine_faults = EngineFaults()
         self._cache, self._provider_port = cache, provider_port
         self._provider: ProviderServer | None = None
+        self.machines: Machines | None = None
         self.without_boxes = "" if boxes else "switched off"
+        """Why there are no real machines; empty where there are."""
+        self._progress = progress
         self._stopping = threading.Event()
         self._saver = threading.Thread(target=self._autosave, name="autosave", daemon=True)
 
@@ -70,11 +84,13 @@ class Cloud:
         try:
             if self.state_file.exists():
                 self.api.load(self.state_file)
+            if not self.without_boxes:
+                self._open_boxes()
             self._provider = ProviderServer(
                 self.api.url,
                 region=REGION,
                 account=ACCOUNT,
-                cache=self._cache,
+                cache=self._cache / "schema",
                 port=self._provider_port,
                 before_change=self.engine_faults.before_change,
             )
@@ -93,6 +109,8 @@ class Cloud:
         self.save()
         if self._provider is not None:
             self._provider.stop()
+        if self.machines is not None:
+            self.machines.close()
         self.api.stop()
 
     def save(self) -> None:
@@ -110,6 +128,16 @@ class Cloud:
     def variables(self) -> dict[str, str]:
         """What a program needs in its environment to live in this cloud; boto3 and the AWS CLI read the same."""
         return variables(self.api.url, self.provider_port)
+
+    def _open_boxes(self) -> None:
+        """Machines are had where they can be; where not, everything else goes on."""
+        from embedded.boxes import BoxesError
+        from embedded.machines import Machines
+
+        try:
+            self.machines = Machines(self.directory / "boxes", self.api, progress=self._progress)
+        except BoxesError as error:
+            self.without_boxes = str(error)
 
     def _autosave(self) -> None:
         seen, waited = 0, 0.0

@@ -88,7 +88,14 @@ def _serve(directory: Path, cache: Path, *, boxes: bool, lock: IO[str]) -> int:
         signal.signal(number, lambda *_: ended.set())
     del lock  # held for as long as the process lives
     api_port, provider_port = _former_ports(directory)
-    cloud = Cloud(directory, cache=cache, port=api_port, provider_port=provider_port, boxes=boxes)
+    cloud = Cloud(
+        directory,
+        cache=cache,
+        port=api_port,
+        provider_port=provider_port,
+        boxes=boxes,
+        progress=lambda said: _write(directory / "progress", said),
+    )
     try:
         try:
             cloud.start()
@@ -98,6 +105,7 @@ def _serve(directory: Path, cache: Path, *, boxes: bool, lock: IO[str]) -> int:
             logging.getLogger(__name__).warning("former ports are taken (%s); others are used", error)
             cloud = Cloud(directory, cache=cache, boxes=boxes)
             cloud.start()
+        (directory / "progress").unlink(missing_ok=True)
         running = Running(
             os.getpid(),
             cloud.api.url,

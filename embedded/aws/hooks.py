@@ -60,6 +60,8 @@ class Hooks:
     * ``public_address(taken)``: a free public IPv4 address, given those in use; ``None`` when there is none left.
     * ``console_output(instance_id)``: what the machine wrote to its console; ``None`` when there is no machine.
     * ``instance_online(instance_id)``: whether the machine is up far enough to run commands.
+    * ``machine_state(instance_id)``: the machine's own state in EC2's words, ``None`` where there is none; so that an
+      instance is ``stopping`` for as long as its machine is.
     """
 
     world_changed: Callable[[], None] | None = None
@@ -67,6 +69,7 @@ class Hooks:
     public_address: Callable[[frozenset[str]], str | None] | None = None
     console_output: Callable[[str], str | None] | None = None
     instance_online: Callable[[str], bool] | None = None
+    machine_state: Callable[[str], str | None] | None = None
 
     def clear(self) -> None:
         """Take every hook away."""

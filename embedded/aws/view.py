@@ -69,6 +69,7 @@ class Instance:
     architecture: str
     zone: str
     vpc_id: str | None
+    vpc_cidr: str | None
     subnet_id: str | None
     subnet_cidr: str | None
     private_ip: str | None
@@ -188,6 +189,7 @@ def _instances(backend: Any) -> Iterator[Instance]:
                 architecture=each.architecture,
                 zone=str(each.availability_zone),
                 vpc_id=subnet.vpc_id if subnet else None,
+                vpc_cidr=backend.get_vpc(subnet.vpc_id).cidr_block if subnet else None,
                 subnet_id=subnet.id if subnet else None,
                 subnet_cidr=subnet.cidr_block if subnet else None,
                 private_ip=nic.private_ip_address if nic else None,

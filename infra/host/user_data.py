@@ -15,6 +15,7 @@ _FIRST_BOOT = """\
 # mirror is waited for.
 set -eu
 installed() { dpkg-query -W -f '${Status}' nginx 2>/dev/null | grep -q 'ok installed'; }
+install -D -m 0644 /opt/terrace/index.html /var/www/html/index.html
 tries=0
 until installed || apt-get install -y --no-install-recommends nginx; do
     tries=$((tries + 1))
@@ -22,7 +23,6 @@ until installed || apt-get install -y --no-install-recommends nginx; do
     sleep 5
     apt-get update || true
 done
-install -m 0644 /opt/terrace/index.html /var/www/html/index.html
 systemctl enable --now nginx
 """
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from embedded.aws import view
 from embedded.aws.hooks import HOOKS
 from embedded.aws.server import ApiServer
@@ -47,7 +49,8 @@ def test_an_instance_is_seen_as_it_was_asked_for(aws: Aws, launch: Launch, netwo
         "arm64",
     )
     assert (seen.memory_mib, seen.vcpus, seen.zone) == (16_384, 4, ZONE)
-    assert (seen.subnet_cidr, seen.private_ip, seen.public_ip) == (
+    assert (seen.vpc_cidr, seen.subnet_cidr, seen.private_ip, seen.public_ip) == (
+        "10.20.0.0/16",
         "10.20.0.0/24",
         "10.20.0.10",
         address["PublicIp"],
@@ -189,3 +192,46 @@ def test_the_supervisor_is_told_of_changes_alone(
     api.load(tmp_path / "state")
     api.reset()
     assert told == ["stopped", "terminated", "stopped", "none"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "machine", "shown"),
+    [
+        ("running", None, "pending"),
+        ("running", "pending", "pending"),
+        ("running", "running", "running"),
+        ("stopped", "running", "stopping"),
+        ("stopped", "stopping", "stopping"),
+        ("stopped", "stopped", "stopped"),
+        ("terminated", "shutting-down", "shutting-down"),
+        ("terminated", None, "terminated"),
+    ],
+)
+def test_an_instance_is_on_its_way_for_as_long_as_its_machine_is(
+    aws: Aws, launch: Launch, asked: str, machine: str | None, shown: str
+) -> None:
+    ec2, instance_id = aws("ec2"), launch()
+    if asked == "stopped":
+        ec2.stop_instances(InstanceIds=[instance_id])
+    if asked == "terminated":
+        ec2.terminate_instances(InstanceIds=[instance_id])
+    HOOKS.machine_state = lambda _: machine
+    (found,) = ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"]
+    assert found["State"]["Name"] == shown
+
+
+def test_an_instance_cannot_be_started_or_resized_while_its_machine_still_stops(
+    aws: Aws, launch: Launch, refused: Callable[..., str]
+) -> None:
+    ec2, instance_id = aws("ec2"), launch()
+    ec2.stop_instances(InstanceIds=[instance_id])
+    HOOKS.machine_state = lambda _: "stopping"
+    refused("IncorrectInstanceState", ec2.start_instances, InstanceIds=[instance_id])
+    refused(
+        "IncorrectInstanceState",
+        ec2.modify_instance_attribute,
+        InstanceId=instance_id,
+        InstanceType={"Value": "t4g.xlarge"},
+    )
+    HOOKS.machine_state = lambda _: "stopped"
+    ec2.start_instances(InstanceIds=[instance_id])

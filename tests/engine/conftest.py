@@ -136,7 +136,7 @@ class Project:
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """The embedded cloud of this test process, without boxes."""
-    with Cloud(tmp_path_factory.mktemp("cloud"), cache=CACHE / "schema") as started:
+    with Cloud(tmp_path_factory.mktemp("cloud"), cache=CACHE) as started:
         yield started
 
 

@@ -13,7 +13,7 @@ from moto.core.responses import ActionResult, EmptyResult
 from moto.core.types import Base64EncodedString
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.instance_types import INSTANCE_TYPES
-from moto.ec2.models.instances import Instance, InstanceBackend, MetadataOptions
+from moto.ec2.models.instances import Instance, InstanceBackend, InstanceState, MetadataOptions
 from moto.ec2.responses.general import General
 from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.responses.monitoring import Monitoring
@@ -183,9 +183,35 @@ def prep_nics(
     instance.generation = 1
 
 
+# What is shown while a machine is on its way to what was asked of it: by what was asked, its states in which
+# it is not there yet, and what the instance is then (EC2 user guide, "Instance lifecycle").
+_ON_THE_WAY = {
+    "running": ((None, "pending"), InstanceState("pending", 0)),
+    "stopped": (("pending", "running", "stopping"), InstanceState("stopping", 64)),
+    "terminated": (
+        ("pending", "running", "stopping", "stopped", "shutting-down"),
+        InstanceState("shutting-down", 32),
+    ),
+}
+
+
+def shown_state(instance: Any) -> InstanceState:
+    """What was asked for, or the way there where a machine behind the instance has not arrived."""
+    asked: InstanceState = instance._state
+    if HOOKS.machine_state is None or asked.name not in _ON_THE_WAY:
+        return asked
+    not_there, on_the_way = _ON_THE_WAY[asked.name]
+    return on_the_way if HOOKS.machine_state(instance.id) in not_there else asked
+
+
+patches.set(Instance, "instance_state", property(shown_state))
+patches.set(Instance, "state", property(lambda instance: shown_state(instance).name))
+patches.set(Instance, "state_code", property(lambda instance: shown_state(instance).code))
+
+
 @patches.wrap(Instance)
 def start(original: Any, instance: Any) -> Any:
-    if instance._state.name == "terminated":
+    if shown_state(instance).name in ("terminated", "shutting-down", "stopping"):
         raise _incorrect_state(instance, "started")
     if instance._state.name != "running":
         instance.generation += 1
@@ -221,7 +247,7 @@ def _incorrect_state(instance: Any, verb: str) -> EC2ClientError:
 @patches.wrap(InstanceBackend)
 def modify_instance_attribute(original: Any, backend: Any, instance_id: str, key: str, value: Any) -> Any:
     instance = backend.get_instance(instance_id)
-    if key in _STOPPED_ONLY and instance._state.name != "stopped":
+    if key in _STOPPED_ONLY and shown_state(instance).name != "stopped":
         raise EC2ClientError(
             "IncorrectInstanceState", f"The instance '{instance_id}' is not in the 'stopped' state."
         )
