@@ -87,7 +87,7 @@ class LocalCloud:
             return False
         os.kill(running.pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
-        while is_locked(self.directory):
+        while is_locked(self.directory) or _lives(running.pid):
             if time.monotonic() > deadline:
                 raise TerraceError(
                     Fault(
@@ -175,3 +175,11 @@ class LocalCloud:
                 "embedded cloud", f"did not start: {said or tail.strip() or 'it said nothing'}", f"Log: {log}"
             )
         )
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

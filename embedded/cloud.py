@@ -84,6 +84,8 @@ class Cloud:
         try:
             if self.state_file.exists():
                 self.api.load(self.state_file)
+            else:
+                self.api.reset()  # of what an earlier cloud of this process left
             if not self.without_boxes:
                 self._open_boxes()
             self._provider = ProviderServer(

@@ -101,7 +101,7 @@ class Machines:
 
     def _described(self, world: view.World) -> boxes.World:
         reachable = set(self._host.assignable())
-        standing = [each for each in world.instances if each.state != "terminated"]
+        standing = [each for each in world.instances if each.state != "terminated" and _is_placed(each)]
         roots = {each.root_volume_id for each in world.instances}
         ids = {each.id for each in standing}
         kept = set(self._host.snapshots())
@@ -164,6 +164,12 @@ class Machines:
         except boxes.BoxesError as error:
             return CommandResult("", str(error), 1)
         return CommandResult(done.stdout, done.stderr, done.returncode, timed_out=done.timed_out)
+
+
+def _is_placed(instance: view.Instance) -> bool:
+    """moto gives an instance that names no subnet an address from anywhere; no link could carry it."""
+    placed = instance.vpc_cidr and instance.private_ip
+    return bool(placed) and IPv4Address(str(instance.private_ip)) in IPv4Network(str(instance.vpc_cidr))
 
 
 def _box(instance: view.Instance, reachable: set[IPv4Address]) -> boxes.BoxSpec:

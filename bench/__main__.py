@@ -1,0 +1,147 @@
+"""make bench: what people wait for, measured on this machine, as ratios within one run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+
+from bench import projects
+from embedded.aws.server import resident_bytes
+from embedded.cloud import Cloud
+
+ROUNDS = 5
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "terrace"
+MIB = 1024**2
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the result; `target` is what was aimed at, in words."""
+
+    what: str
+    measured: str
+    against: str
+    ratio: str
+    target: str
+
+
+def main() -> int:
+    """Prints the figures of the parts that were asked for."""
+    parts: dict[str, Callable[[Path], Iterator[Figure]]] = {"engine": _engine, "boxes": _boxes}
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; all without one")
+    chosen = parser.parse_args().parts or list(parts)
+    print(f"{'':<44}{'measured':>12}{'against':>12}{'ratio':>8}  target", flush=True)
+    for part in chosen:
+        with tempfile.TemporaryDirectory(prefix="terrace-bench-") as directory:
+            for figure in parts[part](Path(directory)):
+                print(
+                    f"{figure.what:<44}{figure.measured:>12}{figure.against:>12}{figure.ratio:>8}  {figure.target}",
+                    flush=True,
+                )
+    return 0
+
+
+def _engine(directory: Path) -> Iterator[Figure]:
+    with Cloud(directory / "cloud", cache=CACHE) as cloud:
+        floor = projects.floor(directory / "floor", cloud)
+        option_a = projects.option_a(directory / "a", cloud)
+        floor.stand()
+        first = option_a.stand()
+        preview = _alternating(lambda: option_a.pulumi("preview"), lambda: floor.pulumi("preview"))
+        up = _alternating(
+            lambda: option_a.pulumi("up", "--yes", "--skip-preview"),
+            lambda: floor.pulumi("up", "--yes", "--skip-preview"),
+        )
+        yield _against("preview of Option A, floor's preview", preview, "≤ 2.0 × floor")
+        yield _against("no-change up of Option A, floor's up", up, "≤ 2.5 × floor")
+        yield Figure("first up of Option A, 82 resources", f"{first:.1f} s", "", "", "")
+        resident = (resident_bytes() or 0) / MIB
+        yield Figure("memory of the embedded cloud, no boxes", f"{resident:.0f} MiB", "", "", "≤ 500 MB")
+
+
+def _boxes(directory: Path) -> Iterator[Figure]:
+    with Cloud(directory / "cloud", cache=CACHE, boxes=True) as cloud:
+        if cloud.without_boxes:
+            print(f"no boxes: {cloud.without_boxes}", file=sys.stderr)
+            return
+        option_a = projects.option_a(directory / "a", cloud)
+        option_a.pulumi("stack", "init", "dev")
+        seconds = []
+        for _ in range(3):
+            option_a.pulumi("up", "--yes", "--skip-preview")
+            instance = _Instance(cloud)
+            _until_it_answers(f"http://{instance.address}")
+            seconds.append(time.time() - instance.launched)
+            instance.terminate()
+            option_a.pulumi("refresh", "--yes", "--skip-preview")
+        median = statistics.median(seconds)
+        yield Figure("box, RunInstances to HTTP 200", f"{median:.1f} s", "", "", "≤ 30 s")
+
+
+def _until_it_answers(url: str) -> None:
+    while True:
+        try:
+            if httpx.get(url, timeout=1).is_success:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.05)
+
+
+class _Instance:
+    """The one instance that stands, by the API."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        variables = cloud.variables()
+        self._ec2: Any = boto3.client(
+            "ec2",
+            endpoint_url=variables["AWS_ENDPOINT_URL"],
+            region_name=variables["AWS_REGION"],
+            aws_access_key_id="bench",
+            aws_secret_access_key="bench",  # noqa: S106 the embedded cloud asks for no secret
+        )
+        found = self._ec2.describe_instances(
+            Filters=[{"Name": "instance-state-name", "Values": ["pending", "running"]}]
+        )
+        (self._instance,) = [each for group in found["Reservations"] for each in group["Instances"]]
+
+    @property
+    def address(self) -> str:
+        """Its public address."""
+        return str(self._instance["PublicIpAddress"])
+
+    @property
+    def launched(self) -> float:
+        """When RunInstances was called, in seconds of the epoch."""
+        return float(self._instance["LaunchTime"].timestamp())
+
+    def terminate(self) -> None:
+        """Ends it, and waits until it is gone."""
+        self._ec2.terminate_instances(InstanceIds=[self._instance["InstanceId"]])
+        self._ec2.get_waiter("instance_terminated").wait(
+            InstanceIds=[self._instance["InstanceId"]], WaiterConfig={"Delay": 1}
+        )
+
+
+def _alternating(one: Callable[[], float], other: Callable[[], float]) -> tuple[float, float]:
+    pairs = [(one(), other()) for _ in range(ROUNDS)]
+    return statistics.median(pair[0] for pair in pairs), statistics.median(pair[1] for pair in pairs)
+
+
+def _against(what: str, pair: tuple[float, float], target: str) -> Figure:
+    return Figure(what, f"{pair[0]:.2f} s", f"{pair[1]:.2f} s", f"{pair[0] / pair[1]:.2f}", target)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
