@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -100,13 +100,14 @@ class Machines:
                 self._online.discard(instance.id)
 
     def _described(self, world: view.World) -> boxes.World:
+        names = {each.id: each.name for each in world.security_groups}
         reachable = set(self._host.assignable())
         standing = [each for each in world.instances if each.state != "terminated" and _is_placed(each)]
         roots = {each.root_volume_id for each in world.instances}
         ids = {each.id for each in standing}
         kept = set(self._host.snapshots())
         return boxes.World(
-            boxes=tuple(_box(each, reachable) for each in standing),
+            boxes=tuple(_box(each, reachable, names) for each in standing),
             volumes=tuple(_volume(each, ids, kept) for each in world.volumes if each.id not in roots),
             groups=tuple(_group(each) for each in world.security_groups),
         )
@@ -172,7 +173,9 @@ def _is_placed(instance: view.Instance) -> bool:
     return bool(placed) and IPv4Address(str(instance.private_ip)) in IPv4Network(str(instance.vpc_cidr))
 
 
-def _box(instance: view.Instance, reachable: set[IPv4Address]) -> boxes.BoxSpec:
+def _box(
+    instance: view.Instance, reachable: set[IPv4Address], group_names: Mapping[str, str]
+) -> boxes.BoxSpec:
     public = IPv4Address(instance.public_ip) if instance.public_ip else None
     options = instance.metadata_options
     return boxes.BoxSpec(
@@ -205,6 +208,7 @@ def _box(instance: view.Instance, reachable: set[IPv4Address]) -> boxes.BoxSpec:
             subnet_cidr=str(instance.subnet_cidr),
             instance_profile_arn=instance.profile_arn or "",
             role_name=instance.role_name or "",
+            security_group_names=tuple(group_names.get(each, each) for each in instance.security_group_ids),
             launched_at=instance.launched_at,
             tags=dict(instance.tags),
         ),

@@ -14,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
 
-from embedded.provider.table import Call, Expression, Read, Scope, Wait
+from embedded.provider.table import Call, Expression, Look, Read, Scope, Step, Wait
 
 POLL_SECONDS = 0.2
 
@@ -83,7 +83,7 @@ class Api:
             if value is not None
         }
 
-    def carry_out(self, steps: Iterable[Call | Wait], scope: Scope, reads: tuple[Read, ...]) -> None:
+    def carry_out(self, steps: Iterable[Step], scope: Scope, reads: tuple[Read, ...]) -> None:
         """The steps, one after the other.
 
         Raises:
@@ -92,6 +92,8 @@ class Api:
         for step in steps:
             if isinstance(step, Wait):
                 self._wait(step, scope, reads)
+            elif isinstance(step, Look):
+                scope.answer = self.look(reads, scope) or {}
             elif step.when is None or step.when(scope):
                 self.call(step, scope)
 
@@ -107,7 +109,7 @@ class Api:
             if call.missing_is_fine and is_absence(error):
                 return {}
             raise as_provider_error(call.action, error) from error
-        except (BotoCoreError, TypeError, KeyError) as error:
+        except (BotoCoreError, TypeError, KeyError, ValueError) as error:
             raise ProviderError(f"{call.action}: {error}", grpc.StatusCode.UNKNOWN) from error
 
     def look(self, reads: tuple[Read, ...], scope: Scope) -> dict[str, Any] | None:

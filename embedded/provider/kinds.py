@@ -12,7 +12,7 @@ import yaml
 
 from embedded.provider.api import Api, ProviderError
 from embedded.provider.schema import Failure, ResourceSchema
-from embedded.provider.table import Expression, Kind, Scope, Step, Wait
+from embedded.provider.table import Call, Expression, Kind, Scope, Step
 from embedded.provider.wire import UNKNOWN, same, seen_in
 
 ALWAYS_CARRIED = frozenset({"tags", "region"})
@@ -75,7 +75,7 @@ class Manager:
 
     @cached_property
     def carried(self) -> frozenset[str]:
-        """The inputs that reach the API."""
+        """The inputs that reach the API, at creation and, unless a change replaces, at every change."""
         names: set[str] = set(ALWAYS_CARRIED) | set(self.kind.not_carried)
         steps: list[Step] = [
             self.kind.create,
@@ -83,7 +83,7 @@ class Manager:
             *(step for update in self.kind.updates for step in update.steps),
         ]
         for step in steps:
-            if isinstance(step, Wait):
+            if not isinstance(step, Call):
                 continue
             names.update(_reads(step.params))
             if step.when is not None:
@@ -91,7 +91,11 @@ class Manager:
             if step.auto and (shape := self.api.operation(step.action).input_shape) is not None:
                 members = {member.lower() for member in shape.members}
                 names.update(name for name in self.schema.inputs if name.lower() in members)
-        return frozenset(names)
+        changeable = {name for update in self.kind.updates for name in update.on}
+        kept = ALWAYS_CARRIED | set(self.kind.not_carried) | changeable
+        return frozenset(
+            name for name in names if name in kept or self.kind.upsert or self.replacement.of(name)
+        )
 
     def failures(self, inputs: Mapping[str, Any]) -> Iterator[Failure]:
         """Everything that is wrong with the inputs, by pulumi_aws's word and by what this table carries."""

@@ -55,6 +55,12 @@ def given(path: str) -> Expression:
     return Expression(lambda scope: compiled.search(scope.inputs), (re.split(r"[.\[]", path)[0],))
 
 
+def before(path: str) -> Expression:
+    """The input at that path as it was before the change, or None."""
+    compiled = jmespath.compile(path)
+    return Expression(lambda scope: compiled.search(scope.old_inputs))
+
+
 def from_inputs(*names: str) -> Callable[[Callable[[Mapping[str, Any]], Any]], Expression]:
     """Makes a function of the inputs an expression that carries those names."""
     return lambda function: Expression(lambda scope: function(scope.inputs), names)
@@ -134,7 +140,12 @@ class Wait:
     timeout_seconds: float = 600
 
 
-Step = Call | Wait
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Reads the thing anew: what the next steps' `found` expressions see."""
+
+
+Step = Call | Wait | Look
 
 
 @dataclass(frozen=True, slots=True)

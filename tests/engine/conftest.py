@@ -124,7 +124,8 @@ class Project:
     def client(self, service: str) -> Any:
         """A boto3 client in the same cloud."""
         variables = self.cloud.variables()
-        return boto3.client(  # type: ignore[call-overload]
+        make: Any = boto3.client
+        return make(
             service,
             endpoint_url=variables["AWS_ENDPOINT_URL"],
             region_name=variables["AWS_REGION"],

@@ -52,9 +52,9 @@ class Recorder(pulumi_mocks.Mocks):
         }
         return f"{token}-{args.name}", {**known, **args.inputs}
 
-    def call(self, args: pulumi_mocks.MockCallArgs) -> dict[str, Any]:
+    def call(self, args: pulumi_mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
         """The functions that the program asks."""
-        return {"accountId": ACCOUNT}
+        return {"accountId": ACCOUNT}, None
 
 
 class EngineUrns(pulumi_mocks.MockMonitor):

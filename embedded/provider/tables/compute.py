@@ -10,10 +10,12 @@ from embedded.provider.table import (
     Call,
     Expression,
     Kind,
+    Look,
     Read,
     Scope,
     Update,
     Wait,
+    before,
     found,
     from_inputs,
     given,
@@ -59,11 +61,7 @@ def _tag_specifications(scope: Scope) -> list[dict[str, Any]]:
 
 def _changed(path: str) -> Expression:
     """Whether that input differs from before; the value itself may be falsy."""
-    return Expression(lambda scope: given(path)(scope) != given(path)(_before(scope)))
-
-
-def _before(scope: Scope) -> Scope:
-    return Scope(scope.old_inputs)
+    return Expression(lambda scope: given(path)(scope) != before(path)(scope))
 
 
 def _stopped(*calls: Call) -> tuple[Call | Wait, ...]:
@@ -135,6 +133,12 @@ KINDS = (
                 optional=True,
             ),
             Read(
+                "ec2.describe_iam_instance_profile_associations",
+                {"Filters": [{"Name": "instance-id", "Values": [ID]}]},
+                at="{ProfileAssociation: IamInstanceProfileAssociations[0].AssociationId}",
+                optional=True,
+            ),
+            Read(
                 "ec2.describe_instance_attribute",
                 {"InstanceId": ID, "Attribute": "userData"},
                 at="{UserDataBase64: UserData.Value}",
@@ -198,6 +202,30 @@ KINDS = (
             Update(
                 ("disableApiTermination",),
                 (_modify("DisableApiTermination", {"Value": given("disableApiTermination")}),),
+            ),
+            Update(
+                ("monitoring",),
+                (
+                    Call("ec2.monitor_instances", {"InstanceIds": [ID]}, when=given("monitoring")),
+                    Call(
+                        "ec2.unmonitor_instances",
+                        {"InstanceIds": [ID]},
+                        when=Expression(lambda s: not s.inputs.get("monitoring")),
+                    ),
+                ),
+            ),
+            Update(
+                ("iamInstanceProfile",),
+                (
+                    Look(),
+                    Call(
+                        "ec2.replace_iam_instance_profile_association",
+                        {
+                            "AssociationId": found("ProfileAssociation"),
+                            "IamInstanceProfile": {"Name": given("iamInstanceProfile")},
+                        },
+                    ),
+                ),
             ),
             Update(("sourceDestCheck",), (_modify("SourceDestCheck", {"Value": given("sourceDestCheck")}),)),
             Update(

@@ -63,12 +63,29 @@ KINDS = (
                     ),
                 ),
             ),
+            Update(
+                ("permissionsBoundary",),
+                (
+                    Call(
+                        "iam.put_role_permissions_boundary",
+                        {"RoleName": ID, "PermissionsBoundary": given("permissionsBoundary")},
+                        when=given("permissionsBoundary"),
+                    ),
+                    Call(
+                        "iam.delete_role_permissions_boundary",
+                        {"RoleName": ID},
+                        when=Expression(lambda s: not s.inputs.get("permissionsBoundary")),
+                        missing_is_fine=True,
+                    ),
+                ),
+            ),
             _tagging("role", "RoleName"),
         ),
         outputs={
             "name": ID,
             "uniqueId": found("RoleId"),
             "createDate": found("CreateDate"),
+            "permissionsBoundary": found("PermissionsBoundary.PermissionsBoundaryArn"),
             "assumeRolePolicy": _document("AssumeRolePolicyDocument"),
         },
         delete=(Call("iam.delete_role", {"RoleName": ID}),),

@@ -25,14 +25,13 @@ def _record(inputs: Any) -> dict[str, Any]:
 _INPUTS = ("name", "type", "ttl", "records", "aliases")
 
 
-def _change(action: str) -> Call:
+def _change(action: str, *, of_old: bool = False) -> Call:
+    record = Expression(lambda s: _record(s.old_inputs)) if of_old else from_inputs(*_INPUTS)(_record)
     return Call(
         "route53.change_resource_record_sets",
         {
             "HostedZoneId": given("zoneId"),
-            "ChangeBatch": {
-                "Changes": [{"Action": action, "ResourceRecordSet": from_inputs(*_INPUTS)(_record)}]
-            },
+            "ChangeBatch": {"Changes": [{"Action": action, "ResourceRecordSet": record}]},
         },
         missing_is_fine=action == "DELETE",
     )
@@ -58,7 +57,10 @@ KINDS = (
                 at="{ResourceRecordSets: ResourceRecordSets}",
             ),
         ),
-        updates=(Update(("ttl", "records", "aliases"), (_change("UPSERT"),)),),
+        updates=(
+            Update(("type",), (_change("DELETE", of_old=True), _change("UPSERT"))),
+            Update(("ttl", "records", "aliases"), (_change("UPSERT"),)),
+        ),
         outputs={
             "fqdn": given("name"),
             "ttl": Expression(lambda s: _seen(s).get("TTL")),

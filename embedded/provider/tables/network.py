@@ -11,10 +11,12 @@ from embedded.provider.table import (
     Call,
     Expression,
     Kind,
+    Look,
     Read,
     Scope,
     Update,
     Wait,
+    before,
     found,
     from_inputs,
     given,
@@ -187,6 +189,26 @@ def _port(scope: Scope, name: str) -> int | None:
     return None if port == -1 else port
 
 
+def _revoke_all(direction: str, member: str) -> Call:
+    """Takes every permission of that direction out of a group that was just looked at."""
+
+    def permissions(scope: Scope) -> Any:
+        if scope.inputs.get(direction):
+            raise ValueError(f"{direction} of a default security group is carried only while it is empty")
+        return scope.answer.get(member)
+
+    return Call(
+        f"ec2.revoke_security_group_{direction}",
+        {"GroupId": ID, "IpPermissions": Expression(permissions, (direction,))},
+        when=Expression(permissions),
+    )
+
+
+_NOTHING_PASSES = (
+    _revoke_all("ingress", "IpPermissions"),
+    _revoke_all("egress", "IpPermissionsEgress"),
+)
+
 KINDS = (
     Kind(
         "aws:ec2/vpc:Vpc",
@@ -276,7 +298,25 @@ KINDS = (
                 at="InternetGateways[0]",
             ),
         ),
-        updates=(EC2_TAGS,),
+        updates=(
+            Update(
+                ("vpcId",),
+                (
+                    Call(
+                        "ec2.detach_internet_gateway",
+                        {"InternetGatewayId": ID, "VpcId": before("vpcId")},
+                        when=before("vpcId"),
+                        missing_is_fine=True,
+                    ),
+                    Call(
+                        "ec2.attach_internet_gateway",
+                        {"InternetGatewayId": ID, "VpcId": given("vpcId")},
+                        when=given("vpcId"),
+                    ),
+                ),
+            ),
+            EC2_TAGS,
+        ),
         outputs={"arn": ec2_arn("internet-gateway"), "vpcId": found("Attachments[0].VpcId")},
         delete=(
             Call(
@@ -366,30 +406,12 @@ KINDS = (
         ),
         id=found("SecurityGroups[0].GroupId"),
         then=(
-            Call(
-                "ec2.revoke_security_group_ingress",
-                {
-                    "GroupId": ID,
-                    "IpPermissions": Expression(
-                        lambda scope: _adopted_permissions(scope, "IpPermissions"), ("ingress",)
-                    ),
-                },
-                when=Expression(lambda scope: _adopted_permissions(scope, "IpPermissions")),
-            ),
-            Call(
-                "ec2.revoke_security_group_egress",
-                {
-                    "GroupId": ID,
-                    "IpPermissions": Expression(
-                        lambda scope: _adopted_permissions(scope, "IpPermissionsEgress"), ("egress",)
-                    ),
-                },
-                when=Expression(lambda scope: _adopted_permissions(scope, "IpPermissionsEgress")),
-            ),
+            Look(),
+            *_NOTHING_PASSES,
             Call("ec2.create_tags", {"Resources": [ID], "Tags": TAGS}, when=TAGS),
         ),
         read=(Read("ec2.describe_security_groups", {"GroupIds": [ID]}, at="SecurityGroups[0]"),),
-        updates=(EC2_TAGS,),
+        updates=(Update(("ingress", "egress"), (Look(), *_NOTHING_PASSES)), EC2_TAGS),
         outputs={
             "arn": ec2_arn("security-group"),
             "name": found("GroupName"),
@@ -561,12 +583,6 @@ def _watched(scope: Scope) -> tuple[str, str]:
         if scope.inputs.get(name):
             return kind, scope.inputs[name]
     return "VPC", ""
-
-
-def _adopted_permissions(scope: Scope, direction: str) -> list[Any]:
-    groups = scope.answer.get("SecurityGroups") or [{}]
-    permissions: list[Any] = groups[0].get(direction) or []
-    return permissions
 
 
 def _news(scope: Scope, name: str) -> list[str] | None:

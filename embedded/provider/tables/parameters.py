@@ -169,7 +169,16 @@ KINDS = (
         ),
         updates=(
             Update(
-                ("value", "insecureValue", "valueWoVersion", "description", "keyId", "type", "tier"),
+                (
+                    "value",
+                    "insecureValue",
+                    "valueWoVersion",
+                    "description",
+                    "keyId",
+                    "type",
+                    "tier",
+                    "allowedPattern",
+                ),
                 (
                     Call(
                         "ssm.put_parameter",
@@ -216,6 +225,7 @@ KINDS = (
             "hasValueWo": Expression(lambda s: s.inputs.get("valueWo") is not None),
         },
         write_only=("valueWo", "valueWoVersion", "overwrite"),
+        not_carried={"overwrite": "only says whether to adopt a parameter that exists; here that is refused"},
         delete=(Call("ssm.delete_parameter", {"Name": ID}, missing_is_fine=True),),
     ),
 )
