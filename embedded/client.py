@@ -9,14 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from embedded.cloud import variables
-from embedded.daemon import ALREADY_RUNS, Running, is_locked
+from embedded.environment import variables
+from embedded.running import ALREADY_RUNS, Running, is_locked, lives
 from infra.core.errors import Fault, TerraceError
 from tools.setup.engine import engine_environment, engine_variables, read_engine
 
@@ -59,6 +59,7 @@ class LocalCloud:
         with log.open("ab") as file:
             process = subprocess.Popen(
                 [sys.executable, "-m", "embedded.daemon", str(self.directory), *options],
+                env=_without_accounts(os.environ),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
@@ -87,7 +88,7 @@ class LocalCloud:
             return False
         os.kill(running.pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
-        while is_locked(self.directory) or _lives(running.pid):
+        while is_locked(self.directory) or lives(running.pid):
             if time.monotonic() > deadline:
                 raise TerraceError(
                     Fault(
@@ -177,9 +178,7 @@ class LocalCloud:
         )
 
 
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def _without_accounts(environment: Mapping[str, str]) -> dict[str, str]:
+    """Nothing of a person's own AWS accounts and Pulumi logins reaches the cloud's process."""
+    kept = {name: value for name, value in environment.items() if not name.startswith(("AWS_", "PULUMI_"))}
+    return {**kept, "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}

@@ -15,16 +15,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from embedded.aws.hooks import HOOKS
 from embedded.aws.server import ApiServer
-from embedded.faults import EngineFaults
+from embedded.environment import ACCOUNT, REGION, variables
+from embedded.faults import EngineFaults, strike
 from embedded.provider.server import ProviderServer
 
 if TYPE_CHECKING:
     from embedded.machines import Machines
-
-REGION = "ap-northeast-2"
-ACCOUNT = "123456789012"
-"""moto's account; no real one has it."""
 
 AUTOSAVE_QUIET_SECONDS = 1.0
 AUTOSAVE_LONGEST_SECONDS = 10.0
@@ -100,6 +98,7 @@ class Cloud:
         except BaseException:
             self.api.stop()
             raise
+        HOOKS.fault = lambda values: strike(values, self.engine_faults, self.machines)
         self._saver.start()
 
     def stop(self) -> None:
@@ -152,16 +151,3 @@ class Cloud:
                     self.save()
                 dirty, waited = 0, 0.0
             seen = dirty
-
-
-def variables(api_url: str, provider_port: int) -> dict[str, str]:
-    """The environment of a program that lives in the cloud at those addresses; the credentials are visibly none."""
-    return {
-        "AWS_ENDPOINT_URL": api_url,
-        "AWS_ACCESS_KEY_ID": "embedded",
-        "AWS_SECRET_ACCESS_KEY": "embedded",
-        "AWS_REGION": REGION,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "PULUMI_DEBUG_PROVIDERS": f"aws:{provider_port}",
-    }

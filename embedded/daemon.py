@@ -18,48 +18,14 @@ import sys
 import threading
 import traceback
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
 from embedded.aws.errors import EmbeddedAwsError
 from embedded.cloud import Cloud
-
-ALREADY_RUNS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A cloud that runs: where, since when, and whether it has real machines (`boxes` empty) or why not."""
-
-    pid: int
-    api_url: str
-    provider_port: int
-    started_at: str
-    without_boxes: str = ""
-
-    @classmethod
-    def read(cls, directory: Path) -> Running | None:
-        """The cloud of that directory, or None where none runs."""
-        if not is_locked(directory):
-            return None
-        try:
-            return cls(**json.loads((directory / "cloud.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            return None
-
-
-def is_locked(directory: Path) -> bool:
-    """Whether a process holds the directory."""
-    try:
-        with (directory / "lock").open("r+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+from embedded.running import ALREADY_RUNS, Running
 
 
 def main() -> int:
@@ -88,6 +54,9 @@ def _serve(directory: Path, cache: Path, *, boxes: bool, lock: IO[str]) -> int:
         signal.signal(number, lambda *_: ended.set())
     del lock  # held for as long as the process lives
     api_port, provider_port = _former_ports(directory)
+    after_kill = (directory / "cloud.json").exists()
+    if after_kill:  # nobody may take the dead cloud's word for this one's
+        (directory / "cloud.json").rename(directory / "former.json")
     cloud = Cloud(
         directory,
         cache=cache,
@@ -112,6 +81,7 @@ def _serve(directory: Path, cache: Path, *, boxes: bool, lock: IO[str]) -> int:
             cloud.provider_port,
             datetime.now(UTC).isoformat(),
             cloud.without_boxes,
+            after_kill,
         )
         _write(directory / "cloud.json", json.dumps(asdict(running)))
         ended.wait()

@@ -1,4 +1,7 @@
-"""The only place for faults that strike the engine: killed before its n-th change of the world.
+"""The only place for faults that strike something else than the API: the engine at a step, a box.
+
+    {"kind": "engine-killed", "after": 12, "operation": "create", "when_done": true}
+    {"kind": "box-dies", "instance": "i-…"}
 
 Faults of the API stand in embedded/aws/faults.py.
 """
@@ -8,8 +11,16 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embedded.aws.errors import FaultError
+from embedded.boxes.errors import BoxesError
+
+if TYPE_CHECKING:
+    from embedded.machines import Machines
 
 LISTENING = "0A"
 """The state of a listening socket in /proc/net/tcp."""
@@ -61,6 +72,36 @@ class EngineFaults:
         if not kill.when_done:
             raise RuntimeError("the engine was killed before this change")
         return True
+
+
+OPERATIONS = ("create", "update", "delete")
+
+
+def strike(values: Mapping[str, Any], engine: EngineFaults, machines: Machines | None) -> str | None:
+    """Lets such a fault stand, or strikes at once; what was done, or None for a kind of the API's.
+
+    Raises:
+        FaultError: a part of it is out of its bounds.
+    """
+    kind = values.get("kind")
+    if kind == "engine-killed":
+        after, operation = values.get("after", 0), values.get("operation")
+        if type(after) is not int or after < 0 or operation not in (None, *OPERATIONS):
+            raise FaultError(
+                f"after is {after!r} and operation {operation!r}: after is a whole number from 0, operation one of "
+                f"{', '.join(OPERATIONS)} or left out"
+            )
+        engine.kill_engine(after=after, operation=operation, when_done=bool(values.get("when_done")))
+        return f"the engine dies at its change {after + 1}"
+    if kind == "box-dies":
+        if machines is None:
+            raise FaultError("there are no boxes in this cloud")
+        try:
+            machines.host.power_cut(str(values.get("instance")))
+        except BoxesError as error:
+            raise FaultError(str(error)) from error
+        return f"{values['instance']} lost its power"
+    return None
 
 
 def listeners(port: int) -> list[int]:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import functools
 import json
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum, StrEnum
+from types import FrameType
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import typer
@@ -133,6 +136,7 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        signal.signal(signal.SIGINT, _interrupt)
         try:
             return function(*args, **kwargs)
         except TerraceError as error:
@@ -142,3 +146,9 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(Exit.INTERRUPTED) from None
 
     return run
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    # Threads of the Automation API die of the same interruption; one sentence is enough.
+    threading.excepthook = lambda _: None
+    signal.default_int_handler(number, frame)

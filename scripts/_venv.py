@@ -1,6 +1,7 @@
 """The only place that makes a script run in the project's own environment, whichever Python started it."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -18,4 +19,11 @@ def enter() -> None:
     os.execv(python, [str(python), *sys.argv])  # noqa: S606 no shell is wanted
 
 
+def _interrupted(*_: object) -> None:
+    """Ctrl-C while modules are still being read: nothing has begun."""
+    sys.stderr.write("\nInterrupted; nothing was changed.\n")
+    os._exit(5)
+
+
+signal.signal(signal.SIGINT, _interrupted)  # until a command begins: ops/talk.py
 enter()

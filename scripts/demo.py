@@ -6,7 +6,11 @@ Run again, it goes on from where it stands. Nothing outside of .local/ and the u
 
 import _venv  # isort: skip  # first: the rest needs the project's environment
 
+import fcntl
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
@@ -55,6 +59,27 @@ def demo(
     *, boxes: Annotated[bool, typer.Option(help="real machines behind EC2 instances; they need root")] = True
 ) -> None:
     """The main job, start to end: the embedded cloud, a stage by `pulumi up`, its machine, its page, its price."""
+    with _alone(ROOT / ".local" / "demo.lock"):
+        _run(boxes=boxes)
+
+
+@contextmanager
+def _alone(path: Path) -> Generator[None]:
+    """One demo at a time: two would work on one stack."""
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TerraceError(
+                Fault(
+                    "make demo", "another one is under way in this folder", "Wait for it, or: make demo-stop"
+                )
+            ) from None
+        yield
+
+
+def _run(*, boxes: bool) -> None:
     settings = from_file(ROOT / f"Pulumi.{STACK}.yaml")
     err.print(f"{'terrace demo':<40}{'embedded cloud, stage ' + settings.stage:>51}", markup=False)
     cloud = LocalCloud(ROOT)
@@ -65,6 +90,10 @@ def demo(
         machines = f"no boxes: {running.without_boxes}" if running.without_boxes else "boxes on"
         line.says(f"AWS API on {running.api_url.removeprefix('http://')}, {machines}")
     engine = Engine(ROOT, STACK, variables=cloud.variables())
+    if running.after_kill:
+        with step("refresh", "reading what the killed cloud still knows") as line:
+            engine.refresh()
+            line.says("the cloud was killed before; Pulumi's state agrees with it again")
     with step("up", "asking the engine") as line:
         progress = Progress(line.says)
         outputs = engine.up(on_event=progress)

@@ -44,6 +44,8 @@ def start(
         running = cloud.start(boxes=boxes, says=line.says)
         machines = f"no boxes: {running.without_boxes}" if running.without_boxes else "boxes on"
         line.says(f"AWS API on {running.api_url.removeprefix('http://')}, {machines}")
+    if running.after_kill:
+        err.print("  note        it was killed before: pulumi refresh -s dev, then go on", markup=False)
     err.print('  next        eval "$(scripts/local.py env)" && pulumi up -s dev', markup=False)
 
 
@@ -139,7 +141,11 @@ def fault(
     *,
     clear: Annotated[bool, typer.Option("--clear", help="take every fault away")] = False,
 ) -> None:
-    """Break something on purpose: api-fails, api-throttles, api-hangs, api-slow, answer-lost, engine-killed."""
+    """Break something on purpose.
+
+    Kinds: api-fails, api-throttles, api-hangs, api-slow, answer-lost, engine-killed, box-dies. Without a fault, those
+    that stand are listed.
+    """
     cloud = LocalCloud(ROOT)
     if clear:
         cloud.ask("DELETE", "faults")
@@ -148,7 +154,8 @@ def fault(
             body = json.loads(fault_json)
         except json.JSONDecodeError as error:
             raise TerraceError(Fault("fault", f"is no JSON: {error}", "See --help for an example")) from error
-        cloud.ask("POST", "faults", body)
+        if did := cloud.ask("POST", "faults", body).get("did"):
+            err.print(str(did), markup=False)
     show(cloud.ask("GET", "faults"), "", Output.JSON)
 
 

@@ -27,6 +27,7 @@ from embedded.aws.answers import Answer
 from embedded.aws.application import ADMIN_ALLOWED_KEY, ADMIN_PREFIX
 from embedded.aws.errors import EmbeddedAwsError
 from embedded.aws.faults import fault_from
+from embedded.aws.hooks import HOOKS
 
 if TYPE_CHECKING:
     from embedded.aws.server import ApiServer
@@ -69,6 +70,8 @@ class Admin:
             return _json(400, {"error": str(error)})
 
     def _add_fault(self, _: str, body: dict[str, Any]) -> dict[str, str]:
+        if HOOKS.fault is not None and (did := HOOKS.fault(body)) is not None:
+            return {"did": did}
         return {"id": self._server.faults.add(fault_from(body)).id}
 
     def _requests(self, _: str, query: dict[str, Any]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,8 @@ class Hooks:
     * ``public_address(taken)``: a free public IPv4 address, given those in use; ``None`` when there is none left.
     * ``console_output(instance_id)``: what the machine wrote to its console; ``None`` when there is no machine.
     * ``instance_online(instance_id)``: whether the machine is up far enough to run commands.
+    * ``fault(values)``: lets a fault stand that strikes something else than the API; what it did, or ``None`` for a
+      kind that it does not know.
     * ``machine_state(instance_id)``: the machine's own state in EC2's words, ``None`` where there is none; so that an
       instance is ``stopping`` for as long as its machine is.
     """
@@ -69,6 +71,7 @@ class Hooks:
     public_address: Callable[[frozenset[str]], str | None] | None = None
     console_output: Callable[[str], str | None] | None = None
     instance_online: Callable[[str], bool] | None = None
+    fault: Callable[[Mapping[str, Any]], str | None] | None = None
     machine_state: Callable[[str], str | None] | None = None
 
     def clear(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,10 @@ def _speaking(stack: str, verb: str) -> Generator[None]:
     """Turns what the Automation API raises into a sentence with a remedy."""
     try:
         yield
+    except KeyboardInterrupt:
+        # The terminal's SIGINT reached the engine as well: it finishes what it is doing and gives its lock back.
+        _let_the_engine_finish()
+        raise
     except automation.ConcurrentUpdateError as error:
         raise TerraceError(
             Fault(
@@ -100,6 +104,16 @@ def _speaking(stack: str, verb: str) -> Generator[None]:
         raise TerraceError(
             Fault(f"stack {stack}", f"`{verb}` failed: {_essence(str(error))}", "See above")
         ) from error
+
+
+def _let_the_engine_finish() -> None:
+    """Waits for this process's engines; subprocess itself gives them a quarter of a second after Ctrl-C."""
+    tasks = Path(f"/proc/{os.getpid()}/task")
+    for listed in tasks.glob("*/children"):
+        for pid in map(int, listed.read_text(encoding="ascii").split()):
+            with suppress(OSError):
+                if Path(f"/proc/{pid}/comm").read_text(encoding="ascii").strip() == "pulumi":
+                    os.waitpid(pid, 0)
 
 
 def _essence(message: str) -> str:

@@ -1,0 +1,1 @@
+"""Tests of the scripts that a person runs on the embedded cloud."""
