@@ -218,7 +218,7 @@ def is_absence(error: ClientError) -> bool:
     """Whether the API says that there is no such thing."""
     code = str(error.response.get("Error", {}).get("Code", ""))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    words = ("NotFound", "NoSuch", "DoesNotExist", "NotExist", ".NotFound", "UnknownResource")
+    words = ("NotFound", "NoSuch", "DoesNotExist", "NotExist", "NonExistent", "UnknownResource")
     return status == 404 or any(word in code for word in words)
 
 

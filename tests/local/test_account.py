@@ -40,6 +40,33 @@ def test_init_prepares_an_account_once_and_says_what_stood_already(clone: Clone)
     )
 
 
+def test_env_leaves_the_embedded_cloud_and_keeps_a_users_own_credentials(clone: Clone) -> None:
+    start(clone)
+    done = shell(
+        clone,
+        'eval "$(scripts/local.py env)"; export AWS_ACCESS_KEY_ID=mine; eval "$(scripts/account.py env)"; env',
+    )
+    assert done.returncode == 0, done.stderr
+    found = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+    local = {
+        name: value
+        for name, value in clone.cloud.variables().items()
+        if not name.startswith("AWS_") or name == "AWS_ENDPOINT_URL"
+    }
+    left = {name for name, value in local.items() if found.get(name) == value}
+    assert left == {"PULUMI_HOME", "PULUMI_SKIP_UPDATE_CHECK", "PULUMI_ERROR_OUTPUT_STRING"}
+    assert found["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] == "false"
+    assert found["AWS_ACCESS_KEY_ID"] == "mine"
+    assert found["PATH"].startswith(f"{clone.root}/.venv/bin:")
+
+
+def test_env_forgets_the_embedded_clouds_credentials(clone: Clone) -> None:
+    start(clone)
+    done = shell(clone, 'eval "$(scripts/local.py env)"; eval "$(scripts/account.py env)"; env')
+    assert "AWS_ACCESS_KEY_ID" not in done.stdout
+    assert "AWS_SECRET_ACCESS_KEY" not in done.stdout
+
+
 def test_init_without_a_yes_changes_nothing(clone: Clone) -> None:
     start(clone)
     before = (clone.root / "Pulumi.prod.yaml").read_text()
