@@ -74,12 +74,10 @@ class Clone:
         return LocalCloud(self.root)
 
 
-@pytest.fixture
-def clone(tmp_path: Path) -> Iterator[Clone]:
-    """A clone; whatever it started is ended afterwards."""
-    root, home = tmp_path / "clone", tmp_path / "home"
-    home.mkdir()
-    (home / ".pulumi").mkdir()
+def make_clone(folder: Path) -> Clone:
+    """A clone in that folder, and the home of a user who is logged in elsewhere."""
+    root, home = folder / "clone", folder / "home"
+    (home / ".pulumi").mkdir(parents=True)
     (home / ".pulumi" / "credentials.json").write_text('{"current": "https://api.pulumi.example"}')
     root.mkdir()
     shutil.copytree(ROOT / "scripts", root / "scripts")
@@ -89,8 +87,27 @@ def clone(tmp_path: Path) -> Iterator[Clone]:
         shutil.copy(ROOT / name, root / name)
     (root / ".local").mkdir()
     shutil.copy(ROOT / ".local" / "engine.json", root / ".local" / "engine.json")
-    made = Clone(root, home)
-    yield made
-    running = made.cloud.running()
-    if running is not None:
+    return Clone(root, home)
+
+
+def end(clone: Clone) -> None:
+    """Ends whatever a test has left running there."""
+    if (running := clone.cloud.running()) is not None:
         os.kill(running.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Iterator[Clone]:
+    """A clone; whatever it started is ended afterwards."""
+    made = make_clone(tmp_path)
+    yield made
+    end(made)
+
+
+@pytest.fixture(scope="session")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    """A clone whose cloud runs, for tests that change nothing in it."""
+    made = make_clone(tmp_path_factory.mktemp("standing"))
+    made.script("local", "start", "--no-boxes")
+    yield made
+    end(made)
