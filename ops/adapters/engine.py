@@ -37,7 +37,7 @@ class Engine:
         self._workspace = automation.LocalWorkspace(
             work_dir=str(work_dir or root),
             env_vars=environment,
-            pulumi_command=automation.PulumiCommand(root=str(read_engine(root).bin.parent)),
+            pulumi_command=_command(root, environment["PULUMI_HOME"]),
         )
         self._made: automation.Stack | None = None
 
@@ -84,6 +84,19 @@ class Engine:
         if self._made is None:
             self._made = automation.Stack.create_or_select(self.stack, self._workspace)
         return self._made
+
+
+def _command(root: Path, pulumi_home: str) -> automation.PulumiCommand:
+    """The engine as Automation runs it; its first `pulumi version` gets this process's own variables alone."""
+    before = os.environ.get("PULUMI_HOME")
+    os.environ["PULUMI_HOME"] = pulumi_home
+    try:
+        return automation.PulumiCommand(root=str(read_engine(root).bin.parent))
+    finally:
+        if before is None:
+            del os.environ["PULUMI_HOME"]
+        else:
+            os.environ["PULUMI_HOME"] = before
 
 
 @contextmanager

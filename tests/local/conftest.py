@@ -17,6 +17,8 @@ from embedded.client import LocalCloud
 ROOT = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "terrace"
 TIMEOUT_SECONDS = 180
+LOGIN = '{"current": "https://api.pulumi.example"}'
+"""A user who is logged in elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def make_clone(folder: Path) -> Clone:
     """A clone in that folder, and the home of a user who is logged in elsewhere."""
     root, home = folder / "clone", folder / "home"
     (home / ".pulumi").mkdir(parents=True)
-    (home / ".pulumi" / "credentials.json").write_text('{"current": "https://api.pulumi.example"}')
+    (home / ".pulumi" / "credentials.json").write_text(LOGIN)
     root.mkdir()
     shutil.copytree(ROOT / "scripts", root / "scripts")
     for name in (".venv", "infra", "embedded", "ops", "tools"):
@@ -91,9 +93,11 @@ def make_clone(folder: Path) -> Clone:
 
 
 def end(clone: Clone) -> None:
-    """Ends whatever a test has left running there."""
+    """Ends whatever a test has left running there, and looks whether the user's own login is as it was."""
     if (running := clone.cloud.running()) is not None:
         os.kill(running.pid, signal.SIGKILL)
+    theirs = {path.name: path.read_text() for path in (clone.home / ".pulumi").rglob("*") if path.is_file()}
+    assert theirs == {"credentials.json": LOGIN}, "the user's own ~/.pulumi was touched"
 
 
 @pytest.fixture
