@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from pulumi import automation
@@ -34,7 +37,7 @@ class Engine:
         self._workspace = automation.LocalWorkspace(
             work_dir=str(work_dir or root),
             env_vars=environment,
-            pulumi_command=automation.PulumiCommand(root=str(read_engine(root).bin.parent)),
+            pulumi_command=_command(root, environment["PULUMI_HOME"]),
         )
         self._made: automation.Stack | None = None
 
@@ -83,15 +86,25 @@ class Engine:
         return self._made
 
 
+def _command(root: Path, pulumi_home: str) -> automation.PulumiCommand:
+    """The engine as Automation runs it; its first `pulumi version` gets this process's own variables alone."""
+    before = os.environ.get("PULUMI_HOME")
+    os.environ["PULUMI_HOME"] = pulumi_home
+    try:
+        return automation.PulumiCommand(root=str(read_engine(root).bin.parent))
+    finally:
+        if before is None:
+            del os.environ["PULUMI_HOME"]
+        else:
+            os.environ["PULUMI_HOME"] = before
+
+
 @contextmanager
 def _speaking(stack: str, verb: str) -> Generator[None]:
     """Turns what the Automation API raises into a sentence with a remedy."""
     try:
-        yield
-    except KeyboardInterrupt:
-        # The terminal's SIGINT reached the engine as well: it finishes what it is doing and gives its lock back.
-        _let_the_engine_finish()
-        raise
+        with _engine_finishes_first():
+            yield
     except automation.ConcurrentUpdateError as error:
         raise TerraceError(
             Fault(
@@ -106,14 +119,29 @@ def _speaking(stack: str, verb: str) -> Generator[None]:
         ) from error
 
 
-def _let_the_engine_finish() -> None:
-    """Waits for this process's engines; subprocess itself gives them a quarter of a second after Ctrl-C."""
-    tasks = Path(f"/proc/{os.getpid()}/task")
-    for listed in tasks.glob("*/children"):
-        for pid in map(int, listed.read_text(encoding="ascii").split()):
-            with suppress(OSError):
-                if Path(f"/proc/{pid}/comm").read_text(encoding="ascii").strip() == "pulumi":
-                    os.waitpid(pid, 0)
+@contextmanager
+def _engine_finishes_first() -> Generator[None]:
+    """Holds Ctrl-C back until the engine has ended.
+
+    The terminal's SIGINT reaches the engine too: it cancels, writes its state and gives its lock back; a second one
+    makes it end at once. Leaving it alone meanwhile would close the pipes that it writes to, and kill it by that.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    interrupted = False
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if interrupted:
+            raise KeyboardInterrupt
 
 
 def _essence(message: str) -> str:

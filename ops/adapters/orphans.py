@@ -249,6 +249,10 @@ class Orphans:
         self._session: Any = boto3.Session(region_name=region)
         self._clients: dict[str, Any] = {}
 
+    def seeks(self, pending: Pending) -> bool:
+        """Whether its kind has a row."""
+        return pending.token in ROWS
+
     def find(self, pending: Pending, known: frozenset[tuple[str, str]]) -> str | None:
         """The id of what the pending creation made; ids that the state knows are somebody else's."""
         row = ROWS.get(pending.token)

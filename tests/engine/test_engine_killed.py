@@ -116,6 +116,39 @@ def test_a_stack_without_a_kill_needs_nothing(standing: Any, recover: Any) -> No
     assert not recover(standing).needed
 
 
+class Late:
+    """A cloud in which the thing of a dead engine appears only at the third look, and a state that awaits it."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def damage(self) -> str:
+        return ""
+
+    def locks(self) -> list[Lock]:
+        return []
+
+    def pending(self) -> list[recovery.Pending]:
+        return [recovery.Pending("urn::x::app", "aws:ec2/eip:Eip", "creating")]
+
+    def known_ids(self) -> frozenset[tuple[str, str]]:
+        return frozenset()
+
+    def seeks(self, pending: recovery.Pending) -> bool:
+        return True
+
+    def find(self, pending: recovery.Pending, known: object) -> str | None:
+        self.looks += 1
+        return "eipalloc-1" if self.looks == 3 else None
+
+
+def test_a_thing_that_a_dead_engines_call_makes_seconds_later_is_found() -> None:
+    late: Any = Late()
+    assert recovery.plan(late, late, pause=lambda _: None).adopted == {"urn::x::app": "eipalloc-1"}
+    hasty: Any = Late()
+    assert recovery.plan(hasty, hasty, patience_seconds=1, pause=lambda _: None).adopted == {}
+
+
 def test_recovery_says_each_thing_in_one_sentence() -> None:
     volume = recovery.Pending("urn::x::data", "aws:ebs/volume:Volume", "creating")
     subnet = recovery.Pending("urn::x::public", "aws:ec2/subnet:Subnet", "creating")
