@@ -5,7 +5,7 @@ price_stack(resources, book, usage)  any set of resources: fixed, measured and a
 stage_resources(stage)               what a stage consists of, without an engine (standing.py)
 """
 
-from infra.core.cost.money import CENT, Basis, Span, rounded
+from infra.core.cost.money import CENT, Basis, Span, rounded, together
 from infra.core.cost.resource import UNKNOWN, Resource, masked
 from infra.core.cost.stack import CostLine, StackCost, price_stack
 from infra.core.cost.stage import DOCUMENT_TRAFFIC_GIB, Line, Scope, StageCost, stage_cost
@@ -33,4 +33,5 @@ __all__ = [
     "rounded",
     "stage_cost",
     "stage_resources",
+    "together",
 ]

@@ -98,17 +98,26 @@ def single_box_rps() -> tuple[Decimal, Decimal]:
 
 
 SINGLE_BOX_DAU = 500
+TWO_BOXES_CONCURRENT = 400
+USERS_MOST = {
+    "elastic-10k": 10_000,
+    "elastic-100k": 100_000,
+    "elastic-500k": 500_000,
+    "elastic-1m": 1_000_000,
+}
+"""Where each option is left by the founding documents: Option A at 500 daily users, B at 400 at once, D by users."""
 
 
-def first_stage_for(dau: Decimal, stages: tuple[Stage, ...] = LADDER) -> Stage | None:
-    """The lowest rung that the document's conditions leave those users on; None where the ladder ends before them.
+def first_stage_for(users: Decimal, stages: tuple[Stage, ...] = LADDER) -> Stage | None:
+    """The lowest rung that the documents' conditions leave so many monthly users on; None where the ladder ends."""
+    return next((stage for stage in stages if _carries(stage, users)), None)
 
-    The document leaves Option A at 500 daily users (its section F.2); capacity decides where somebody has said one.
-    """
+
+def _carries(stage: Stage, users: Decimal) -> bool:
+    dau = daily_users(users)
+    if stage.name in USERS_MOST:
+        return users <= USERS_MOST[stage.name]
+    if stage.database_class is not None:
+        return concurrent(dau)[1] < TWO_BOXES_CONCURRENT
     peak = PEAK.qps(requests_per_day(dau)) * CLIMB_ROOM
-    for stage in stages:
-        if stage.database_class is None and dau >= SINGLE_BOX_DAU:
-            continue
-        if stage.capacity_rps is None or stage.capacity_rps[0] >= peak:
-            return stage
-    return None
+    return dau < SINGLE_BOX_DAU and (stage.capacity_rps is None or stage.capacity_rps[0] >= peak)

@@ -1,9 +1,9 @@
 """The only place for what a receipt's reading costs by each way of having a GPU, over requests a day.
 
-Requests come at random (a Poisson stream of rate r), one worker serves them one after another in S seconds each and
-goes when none has come for T seconds; the next one meets a cold start of C. With q = e^(-rT), the chance that a gap is
-longer than T, and p = rS, a worker lives on the mean (C + S/q) / (1 - p) + (1 - q) / (rq) seconds and is away 1/r: the
-means of an M/G/1 queue's busy periods. Requests that find it away are the cold ones.
+Requests come at random (a Poisson stream of rate r), one worker serves them one after another in S seconds each
+and goes when none has come for T seconds; the next one meets a cold start of C. With q = e^(-rT), the chance that a
+gap is longer than T, and p = rS, a worker lives on the mean (C + S/q) / (1 - p) + (1 - q) / (rq) seconds and is away
+1/r: the means of an M/G/1 queue's busy periods. Requests that find it away are the cold ones.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class Point:
 
     @property
     def cheapest(self) -> Way:
-        """The cheapest way."""
-        return min(self.monthly, key=lambda way: self.monthly[way])
+        """The cheapest way of having a GPU of our own; receipts go to an external API only where a team says so."""
+        return min((way for way in self.monthly if way is not Way.API), key=lambda way: self.monthly[way])
 
 
 @dataclass(frozen=True, slots=True)
