@@ -146,6 +146,18 @@ def patch_body(
     return body
 
 
+def change_of(field: str) -> Change:
+    """What a difference in that top-level field asks for."""
+    return _CHANGE_OF[field]
+
+
+def standing(wanted: Body, live: Mapping[str, Any], *, secrets: Sequence[str]) -> Body:
+    """The live endpoint in the form of a spec, without its secret variables."""
+    shown = _shown(live, secrets)
+    shown["env"] = {name: value for name, value in shown["env"].items() if name not in secrets}
+    return {field: shown.get(field) for field in wanted}
+
+
 def selection(wanted: Body) -> Body:
     """The PATCH that restates which cards are meant, where another PATCH has dropped the exclusions."""
     return {"gpu": wanted["gpu"]}
