@@ -218,7 +218,7 @@ class Control:
                     "maxCount": {"secure": 8, "community": 8},
                 }  # fmt: skip
                 if hour is not None:
-                    shown["price"]["serverless"] = hour
+                    shown["price"] = {**shown["price"], "serverless": hour}
                 if "include" in query:
                     stock = self.habits.stock.get(card, "NONE")
                     shown["availability"] = stock
@@ -234,7 +234,7 @@ class Control:
         step = size.total_seconds()
         first, last = math.floor(start.timestamp() / step), math.ceil(end.timestamp() / step)
         wanted = query.get("serverlessId", "")
-        records = []
+        records: list[Json] = []
         for endpoint in [*self.world.endpoints.values(), *self.world.deleted]:
             if wanted and endpoint.id != wanted:
                 continue

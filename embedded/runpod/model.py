@@ -108,6 +108,8 @@ class Endpoint:
     crashing: bool = False
     dead_engines: bool = False
     gone: bool = False
+    looks_at: float = 0.0
+    """When the scaler looks at the queue again."""
 
     @property
     def most(self) -> int:

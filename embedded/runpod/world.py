@@ -136,23 +136,32 @@ class World:
         return most + self.habits.extra_workers if most > 0 and burst else most
 
     def _demand(self, endpoint: Endpoint, counted: list[Worker]) -> int:
-        queued = [endpoint.jobs[each] for each in itertools.islice(endpoint.queue, 0, 400)]
-        queued = [job for job in queued if not job.low_priority]
         scaling = endpoint.body["scaling"]
         if scaling["type"] == Scaler.REQUEST_COUNT:
             running = sum(len(each.running) for each in counted)
             return math.ceil((len(endpoint.queue) + running) / int(scaling["requestCount"]))
         delay = float(scaling["queueDelay"])
-        waiting = [job for job in queued if self.now - job.submitted >= delay - 1e-9]
-        starting = sum(1 for each in counted if not each.ready)
-        if not waiting:
-            if queued:
-                self.at(delay - (self.now - queued[0].submitted) + 1e-6, lambda: self._again(endpoint))
+        oldest = next(
+            (job for job in map(endpoint.jobs.__getitem__, endpoint.queue) if not job.low_priority), None
+        )
+        if oldest is None:
             return 0
-        enough = starting * endpoint.concurrency >= len(endpoint.queue)
-        if not enough:
-            self.at(delay, lambda: self._again(endpoint))
-        return len(counted) if enough else len(counted) + 1
+        waited = self.now - oldest.submitted
+        if waited < delay - 1e-9:
+            self._look(endpoint, delay - waited)
+            return 0
+        starting = sum(1 for each in counted if not each.ready)
+        if starting * endpoint.concurrency >= len(endpoint.queue):
+            return len(counted)
+        self._look(endpoint, delay)
+        return len(counted) + 1
+
+    def _look(self, endpoint: Endpoint, seconds: float) -> None:
+        """The scaler looks at the queue again then, unless it is about to."""
+        if self.now < endpoint.looks_at <= self.now + seconds:
+            return
+        endpoint.looks_at = self.now + seconds + 1e-6
+        self.at(seconds + 1e-6, lambda: self._again(endpoint))
 
     def _again(self, endpoint: Endpoint) -> None:
         if endpoint.queue:

@@ -13,7 +13,7 @@ from infra.clients.transport import NoAnswerError, NotSentError, Reply, Request
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """A redirect would carry the key elsewhere: it is handed back as the answer that it is."""
 
-    def redirect_request(self, *_: Any) -> None:
+    def redirect_request(self, *_: Any, **__: Any) -> None:
         return None
 
 

@@ -7,7 +7,6 @@ field: docs/adr/0021.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pulumi
@@ -30,7 +29,7 @@ from infra.clients.runpod_types import Endpoint
 from infra.components.base import Component, Context
 from infra.core.errors import Fault, TerraceError
 from infra.core.gpu import bodies
-from infra.core.gpu.definition import Definition, load, mode_faults
+from infra.core.gpu.definition import Definition, load, load_policy, mode_faults
 from infra.core.gpu.modes import Envelope
 from infra.core.naming import UNSET
 
@@ -272,7 +271,14 @@ class Gpu(Component):
     endpoint_id: pulumi.Output[str]
     jobs_url: pulumi.Output[str]
 
-    def __init__(self, context: Context, *, key_arn: pulumi.Input[str], parent: pulumi.Resource) -> None:
+    def __init__(
+        self,
+        context: Context,
+        *,
+        key_arn: pulumi.Input[str],
+        bucket: pulumi.Input[str],
+        parent: pulumi.Resource,
+    ) -> None:
         super().__init__("gpu:Gpu", "gpu", parent)
         naming, settings = context.naming, context.settings.gpu
         definition = _definition(context)
@@ -313,11 +319,13 @@ class Gpu(Component):
             "budgetUsd": str(settings.budget_usd),
             "activeUntil": settings.active_until.isoformat() if settings.active_until else "",
             "jobTimeoutSeconds": definition.execution_timeout_seconds,
+            "policy": load_policy().as_data(),
+            "bucket": bucket,
         }
         for name, value in (
             ("endpoint", self.endpoint_id),
             ("jobs-url", self.jobs_url),
-            ("plan", json.dumps(plan, sort_keys=True)),
+            ("plan", pulumi.Output.json_dumps(plan, sort_keys=True)),
         ):
             ssm.Parameter(
                 f"gpu-{name}",

@@ -62,7 +62,8 @@ class Layout(pulumi.ComponentResource):
             **self.build(),
         }
         if settings.gpu.mode is not Wanted.OFF:
-            gpu = Gpu(self.context, key_arn=self.secrets.key_arn, parent=self)
+            bucket = self.buckets.names[BucketRole.BACKUPS]
+            gpu = Gpu(self.context, key_arn=self.secrets.key_arn, bucket=bucket, parent=self)
             self.outputs |= {"gpu_endpoint": gpu.endpoint_id, "gpu_jobs_url": gpu.jobs_url}
         self.register_outputs({})
 

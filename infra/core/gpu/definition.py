@@ -25,7 +25,9 @@ from infra.core.gpu.platform import (
     FlashBoot,
     Scaler,
 )
+from infra.core.gpu.policy import Policy, read_policy
 
+POLICY_FILE = Path(__file__).parents[3] / "runpod" / "policy.yaml"
 FILE = Path(__file__).parents[3] / "runpod" / "endpoint.yaml"
 
 FAKE_DIGEST = "sha256:" + "0" * 64
@@ -254,6 +256,21 @@ def load(path: Path = FILE) -> Definition:
     except yaml.YAMLError as error:
         raise TerraceError(Fault(path.name, f"is no YAML: {error}", "Look at that line")) from error
     return read(raw, where=path.name)
+
+
+def load_policy(path: Path = POLICY_FILE) -> Policy:
+    """The controller's policy in that file.
+
+    Raises:
+        TerraceError: no such file, no YAML, or values that are refused.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise TerraceError(
+            Fault(path.name, f"cannot be read: {error}", "It belongs to the project")
+        ) from error
+    return read_policy(raw or {}, where=path.name)
 
 
 def read(raw: object, *, where: str = FILE.name) -> Definition:
