@@ -43,7 +43,7 @@ class EndpointProvider(ResourceProvider):
 
     Inputs: `spec` (what is sent, without workers and secret values), `envelope`, `secrets` (names of secret
     variables), `secretsParameter` (the path of their values), `registry` (a credential's name or ""),
-    `keyParameter`, `region`. Outputs: the same with `spec` as it stands, `endpointId`, `jobsUrl`, and `amiss`
+    `keyParameter`, `region`. Outputs: the same with `spec` as it stands, `endpoint_id`, `jobs_url`, and `amiss`
     (what stands outside the envelope).
     """
 
@@ -195,8 +195,8 @@ class _Session:
         return {
             **{name: value for name, value in self.props.items() if name != "__provider"},
             "spec": bodies.standing(self.spec, endpoint.body, secrets=self.secret_names),
-            "jobsUrl": endpoint.jobs_url,
-            "endpointId": endpoint.id,
+            "jobs_url": endpoint.jobs_url,
+            "endpoint_id": endpoint.id,
             "amiss": "; ".join([*amiss, *(f"env lacks {name}" for name in lost)]),
         }
 
@@ -257,7 +257,7 @@ class GpuEndpoint(Resource, module="gpu", name="Endpoint"):
     jobs_url: pulumi.Output[str]
 
     def __init__(self, name: str, props: Props, opts: pulumi.ResourceOptions | None = None) -> None:
-        known: Props = {"endpointId": None, "jobsUrl": None, "amiss": None}
+        known: Props = {"endpoint_id": None, "jobs_url": None, "amiss": None}
         super().__init__(EndpointProvider(), name, {**props, **known}, opts)
 
 

@@ -47,8 +47,8 @@ def posts(served: RunPodServer) -> int:
 
 def test_an_endpoint_is_made_and_its_state_says_what_stands_without_the_key(served: RunPodServer) -> None:
     id_, outs = made()
-    assert outs["endpointId"] == id_
-    assert outs["jobsUrl"] == f"{served.url}/v2/{id_}"
+    assert outs["endpoint_id"] == id_
+    assert outs["jobs_url"] == f"{served.url}/v2/{id_}"
     assert outs["spec"] == inputs()["spec"]
     assert KEY not in json.dumps(outs)
     assert KEY.encode() not in dill.dumps(PROVIDER)
