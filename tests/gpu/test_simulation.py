@@ -35,7 +35,7 @@ def test_a_single_request_in_flex_costs_its_cold_start_its_minute_and_an_idle_on
 
 def test_a_clairvoyant_starts_the_worker_before_the_request() -> None:
     found = optimum(trace(0, 0, 1, *[0] * 12), POLICY)
-    assert found.cost_usd == pytest.approx(3 * 60 * POLICY.usd_per_second)
+    assert found.cost_usd == pytest.approx(4 * 60 * POLICY.usd_per_second)
     assert found.waited_usd == 0
 
 
