@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from datetime import date
+from decimal import Decimal
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,6 +22,8 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from infra.core import network
 from infra.core.errors import Fault, TerraceError, nearest
+from infra.core.gpu import definition as gpu_definition
+from infra.core.gpu.modes import Wanted
 from infra.core.naming import FAKE_AMI, CostCenter, Environment, Naming, Team, mandatory_tags
 from infra.core.prices import DEFAULT_BOOK
 from infra.core.prices import load as load_book
@@ -191,6 +195,27 @@ class Dns(_Model):
     )
 
 
+class Gpu(_Model):
+    """The GPU endpoint; what it is stands in runpod/endpoint.yaml, how it is switched in runpod/policy.yaml."""
+
+    mode: Wanted = Field(
+        default=Wanted.OFF,
+        description="off, flex, soft, active, or auto: the controller chooses; off has no endpoint",
+    )
+    most_workers: int | None = Field(
+        default=None, ge=1, le=100, description="most workers at once; none: what the stage allows"
+    )
+    active_until: date | None = Field(
+        default=None, description="last day of mode active (UTC), as 2027-01-31; then it goes back by itself"
+    )
+    budget_usd: Decimal = Field(
+        default=Decimal(50), ge=1, description="most that the GPU may cost in a month, USD"
+    )
+    remove: str = Field(
+        default="", description="name of the endpoint that mode off is to delete; asked for by the guard"
+    )
+
+
 class Settings(_Model):
     """Everything that one stack is told. Read-only; derived values are properties."""
 
@@ -235,6 +260,7 @@ class Settings(_Model):
         default=30, description="how long CloudWatch keeps logs"
     )
     app: App = Field(default_factory=App, description="settings and secrets of the application")
+    gpu: Gpu = Field(default_factory=Gpu, description="the GPU endpoint on RunPod")
     price_book: Annotated[str, AfterValidator(_price_book)] = Field(
         default=DEFAULT_BOOK, description="the price book that costs are told by"
     )
@@ -259,6 +285,10 @@ class Settings(_Model):
             owner=self.tags.owner,
         )
 
+    def gpu_most_workers(self, defined: int) -> int:
+        """Most workers of the endpoint: the setting, else the stage's, never more than `defined`."""
+        return min(defined, self.gpu.most_workers or self.rung.gpu_workers_most)
+
     def standing(self, naming: Naming) -> Standing:
         """What the guard remembers of these settings."""
         return Standing(
@@ -269,6 +299,8 @@ class Settings(_Model):
             vpc_cidr=self.network.cidr,
             stage=self.stage,
             data_volume_gib=self.data_volume_gib,
+            gpu="" if self.gpu.mode is Wanted.OFF else naming.physical(gpu_definition.load().name),
+            gpu_remove=self.gpu.remove,
         )
 
 
@@ -373,6 +405,13 @@ def _between_fields(values: Mapping[str, Any], faulty: set[str]) -> Iterator[Fau
             f"{NAMESPACE}:ami",
             f"{FAKE_AMI} is the embedded cloud's stand-in, which no prod stack takes",
             "Fill it with: scripts/account.py ami --stack STACK",
+        )
+    gpu = values.get("gpu")
+    if isinstance(gpu, Mapping) and gpu.get("mode") == Wanted.ACTIVE and not gpu.get("activeUntil"):
+        yield Fault(
+            f"{NAMESPACE}:gpu.activeUntil",
+            "is missing where mode is active: a kept worker is billed every second",
+            "Give the last day of the validation, as 2027-01-31",
         )
     if values.get("dns") and not values.get("domain") and f"{NAMESPACE}:domain" not in faulty:
         yield Fault(

@@ -8,6 +8,7 @@ from typing import Any
 import pulumi
 
 from infra.components.base import Context
+from infra.core.gpu.modes import Wanted
 from infra.core.storage import BucketRole
 
 AGENT_NAMESPACE = "CWAgent"
@@ -75,7 +76,7 @@ def box_statements(
         _allow(
             "Parameters",
             ["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath"],
-            [_parameters(context, "app"), _parameters(context, "app/*")],
+            [_parameters(context, part) for part in ("app", "app/*", *_gpu(context))],
         ),
         _allow("Key", ["kms:Decrypt", "kms:GenerateDataKey"], key_arn),
     ]
@@ -86,6 +87,12 @@ def box_statements(
             _allow(f"{role.value.capitalize()}Objects", actions, pulumi.Output.concat(arn, "/*"))
         )
     return statements
+
+
+def _gpu(context: Context) -> tuple[str, ...]:
+    """The controller's plan and the endpoint's key, where there is an endpoint; not the worker's own secrets."""
+    off = context.settings.gpu.mode is Wanted.OFF
+    return () if off else ("gpu/endpoint", "gpu/jobs-url", "gpu/plan", "gpu/key")
 
 
 def _parameters(context: Context, path: str) -> str:

@@ -27,6 +27,9 @@ class Standing:
     climb_to: str = ""
     climb_phase: str = ""
     kept: tuple[str, ...] = ()
+    gpu: str = ""
+    """The name of the GPU endpoint, empty where there is none."""
+    gpu_remove: str = ""
 
     def as_inputs(self) -> dict[str, Any]:
         """The inputs of the guard resource: strings, numbers, lists."""
@@ -41,6 +44,8 @@ class Standing:
             "climbTo": self.climb_to,
             "climbPhase": self.climb_phase,
             "kept": list(self.kept),
+            "gpu": self.gpu,
+            "gpuRemove": self.gpu_remove,
         }
 
     @classmethod
@@ -57,6 +62,8 @@ class Standing:
             climb_to=inputs.get("climbTo", ""),
             climb_phase=inputs.get("climbPhase", ""),
             kept=tuple(inputs.get("kept", ())),
+            gpu=inputs.get("gpu", ""),
+            gpu_remove=inputs.get("gpuRemove", ""),
         )
 
 
@@ -88,6 +95,7 @@ def refusals(standing: Standing | None, wanted: Standing) -> list[Fault]:
         *_changes_of_zones(standing.zones, wanted.zones),
         *_shrinking_volume(standing, wanted),
         *_bare_jump(standing, wanted),
+        *_unnamed_removal(standing, wanted),
     ]
 
 
@@ -148,6 +156,19 @@ def _bare_jump(standing: Standing, wanted: Standing) -> list[Fault]:
             "terrace:stage",
             f"jumps from {before} (option {before.option}) to {after} (option {after.option}) in one step",
             f"Put {str(before)!r} back and walk the climb's phases: scripts/scale_up.py plan --to {after}",
+        )
+    ]
+
+
+def _unnamed_removal(standing: Standing, wanted: Standing) -> list[Fault]:
+    if not standing.gpu or wanted.gpu or wanted.gpu_remove == standing.gpu:
+        return []
+    return [
+        Fault(
+            "terrace:gpu.mode",
+            f"is off where the GPU endpoint {standing.gpu} stands: it would be deleted with its queue",
+            f"To delete it, name it (terrace:gpu.remove: {standing.gpu}); to stop its cost alone: "
+            "scripts/gpu.py mode closed",
         )
     ]
 

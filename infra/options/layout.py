@@ -11,11 +11,13 @@ from typing import Any, ClassVar
 import pulumi
 
 from infra.components.base import Context, hold
+from infra.components.gpu import Gpu
 from infra.components.guard import Guard
 from infra.components.network import Network
 from infra.components.observability import Observability
 from infra.components.secrets import Secrets
 from infra.components.storage import Buckets
+from infra.core.gpu.modes import Wanted
 from infra.core.naming import Naming
 from infra.core.shape import Shape, shape
 from infra.core.stages import Option
@@ -59,6 +61,10 @@ class Layout(pulumi.ComponentResource):
             "alarm_topic": self.observability.alarm_topic_arn,
             **self.build(),
         }
+        if settings.gpu.mode is not Wanted.OFF:
+            bucket = self.buckets.names[BucketRole.BACKUPS]
+            gpu = Gpu(self.context, key_arn=self.secrets.key_arn, bucket=bucket, parent=self)
+            self.outputs |= {"gpu_endpoint": gpu.endpoint_id, "gpu_jobs_url": gpu.jobs_url}
         self.register_outputs({})
 
     def build(self) -> dict[str, Any]:
