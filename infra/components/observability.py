@@ -27,11 +27,12 @@ class Observability(Component):
 
     Attributes:
         alarm_topic_arn: where alarms go; its e-mail subscription works once the mail's link was followed.
-        log_group_arns: by log.
+        log_group_arns, log_group_names: by log.
     """
 
     alarm_topic_arn: pulumi.Output[str]
     log_group_arns: Mapping[Log, pulumi.Output[str]]
+    log_group_names: Mapping[Log, pulumi.Output[str]]
 
     def __init__(self, context: Context, *, key_arn: pulumi.Input[str], parent: pulumi.Resource) -> None:
         super().__init__("observability:Observability", "observability", parent)
@@ -77,4 +78,5 @@ class Observability(Component):
         )
         self.alarm_topic_arn = topic.arn
         self.log_group_arns = {log: group.arn for log, group in groups.items()}
+        self.log_group_names = {log: group.name for log, group in groups.items()}
         self.register_outputs({})

@@ -10,16 +10,19 @@ from typing import Any, ClassVar
 
 import pulumi
 
+from infra.components.alarms import Alarms
 from infra.components.base import Context, hold
 from infra.components.guard import Guard
 from infra.components.network import Network
-from infra.components.observability import Observability
+from infra.components.observability import Log, Observability
 from infra.components.secrets import Secrets
 from infra.components.storage import Buckets
+from infra.core.alarms import alarm_set
 from infra.core.naming import Naming
 from infra.core.shape import Shape, shape
 from infra.core.stages import Option
 from infra.core.storage import BucketRole
+from infra.core.thresholds import Facts
 from infra.settings import Settings
 
 TOKEN = "terrace:layout:Layout"  # noqa: S105 a type token, no secret
@@ -31,6 +34,7 @@ class Layout(pulumi.ComponentResource):
 
     Attributes:
         outputs: what the stack exports.
+        watched: the dimensions of what `build` makes and alarms watch, by logical name.
     """
 
     variants: ClassVar[dict[Option, type[Layout]]] = {}
@@ -52,6 +56,7 @@ class Layout(pulumi.ComponentResource):
             self.context, flow_log_bucket_arn=self.buckets.arns[BucketRole.LOGS], parent=self
         )
         self.observability = Observability(self.context, key_arn=self.secrets.key_arn, parent=self)
+        self.watched: dict[str, dict[str, pulumi.Input[str]]] = {}
         self.outputs: dict[str, Any] = {
             "stage": settings.stage,
             "option": settings.rung.option.value,
@@ -59,6 +64,14 @@ class Layout(pulumi.ComponentResource):
             "alarm_topic": self.observability.alarm_topic_arn,
             **self.build(),
         }
+        Alarms(
+            self.context,
+            alarm_set(Facts(self.shape, settings.cpu_credits)),
+            watched=self.watched,
+            topic_arn=self.observability.alarm_topic_arn,
+            access_log=self.observability.log_group_names[Log.NGINX_ACCESS],
+            parent=self,
+        )
         self.register_outputs({})
 
     def build(self) -> dict[str, Any]:
