@@ -125,9 +125,12 @@ def parse_rule(rule: str) -> tuple[tuple[str, ...], Callable[[Mapping[str, str]]
         ValueError: the rule cannot be understood.
     """
     parts, children, at = [], [], 0
+    complete = (
+        False  # whether what came last could end a rule: then only AND, OR or a closing bracket may follow
+    )
     while rule[at:].strip():
         match = _TOKEN.match(rule, at)
-        if match is None:
+        if match is None or complete is not (match.group(1) == ")" or match.group(2) in ("AND", "OR")):
             raise ValueError(f"AlarmRule cannot be understood at {rule[at : at + 40]!r}")
         bracket, word, state, *names = match.groups()
         if state:
@@ -136,6 +139,7 @@ def parse_rule(rule: str) -> tuple[tuple[str, ...], Callable[[Mapping[str, str]]
             parts.append(f"(states.get({name!r}) == {state!r})")
         else:
             parts.append(bracket or {"TRUE": "True", "FALSE": "False"}.get(word, word.lower()))
+        complete = bool(state) or bracket == ")" or word in ("TRUE", "FALSE")
         at = match.end()
     try:
         code = compile(" ".join(parts), "AlarmRule", "eval")

@@ -8,7 +8,7 @@ actions back ("Composite alarm action suppression").
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -53,12 +53,19 @@ class _Standing:
     configured_at: datetime
     warm: bool = False
     points: dict[int, float | None] = field(default_factory=dict)
+    breaching: dict[int, bool | None] = field(default_factory=dict)
     samples: dict[int, float] = field(default_factory=dict)
     revisions: tuple[int, ...] = ()
     held: Transition | None = None
     held_until: datetime | None = None
     was_suppressing: bool = False
     suppressor_left: datetime | None = None
+
+    def forget_points(self) -> None:
+        """What was computed is stale."""
+        self.points.clear()
+        self.breaching.clear()
+        self.samples.clear()
 
 
 class Evaluator:
@@ -67,6 +74,8 @@ class Evaluator:
     def __init__(self) -> None:
         self.series: dict[MetricKey, Series] = {}
         self._alarms: dict[str, _Standing] = {}
+        self._unsettled = True
+        """Whether something changed since composite alarms were settled."""
 
     # -- what it knows --------------------------------------------------------------------------------------------
 
@@ -78,12 +87,13 @@ class Evaluator:
             self._alarms[alarm.name] = _Standing(alarm, state, at, at)
         else:
             standing.alarm, standing.configured_at, standing.warm = alarm, at, False
-            standing.points.clear()
-            standing.samples.clear()
+            standing.forget_points()
+        self._unsettled = True
 
     def remove(self, name: str) -> None:
         """Forgets an alarm."""
         self._alarms.pop(name, None)
+        self._unsettled = True
 
     def names(self) -> list[str]:
         """The alarms that are known."""
@@ -97,6 +107,7 @@ class Evaluator:
         """What SetAlarmState does: holds until the next evaluation says otherwise."""
         standing = self._alarms[name]
         standing.state, standing.since = state, at
+        self._unsettled = True
 
     def of(self, key: MetricKey) -> Series:
         """The data of a metric, made empty where there were none."""
@@ -117,11 +128,15 @@ class Evaluator:
         changes = [
             change for each in list(self._alarms.values()) if (change := self._metric(each, minute, now))
         ]
-        for _ in range(DEEPEST):
-            again = [change for each in list(self._alarms.values()) if (change := self._composite(each, now))]
-            if not again:
-                break
-            changes += again
+        if changes or self._unsettled:
+            self._unsettled = False
+            for _ in range(DEEPEST):
+                again = [
+                    change for each in list(self._alarms.values()) if (change := self._composite(each, now))
+                ]
+                if not again:
+                    break
+                changes += again
         return [*changes, *self._released(now)]
 
     def _metric(self, standing: _Standing, minute: int, now: datetime) -> Transition | None:
@@ -130,7 +145,7 @@ class Evaluator:
             return None
         if alarm.window_minutes > DAY_MINUTES and minute % 60 and alarm.wall_clock is None:
             return None
-        ends = list(self._ends(alarm, minute))
+        ends = self._ends(alarm, minute)
         self._compute(standing, alarm, ends)
         if not self._is_warm(standing, alarm, ends, now):
             return self._change(
@@ -138,51 +153,57 @@ class Evaluator:
             )
         if alarm.ignores_low_samples and self._too_few(standing, alarm, ends):
             return None
-        breaches = OPERATORS[alarm.comparison]
-        values = [standing.points[end] for end in ends]
-        points = [None if value is None else breaches(value, alarm.threshold) for value in values]
+        points = [standing.breaching[end] for end in ends]
         state = decide(points, evaluated=alarm.evaluated, to_alarm=alarm.to_alarm, missing=alarm.missing)
         if state is None or state is standing.state:
             return None
+        values = [standing.points[end] for end in ends]
         return self._change(
             standing, state, now, _reason(alarm, state, values, points), _data(alarm, values, now)
         )
 
-    def _ends(self, alarm: MetricAlarm, minute: int) -> Iterator[int]:
+    def _ends(self, alarm: MetricAlarm, minute: int) -> Sequence[int]:
         """The minutes at which the periods of the evaluation range end, newest first."""
         count = alarm.evaluated + EXTRA_POINTS
         if alarm.wall_clock is None:
-            yield from (minute - index * alarm.period_minutes for index in range(count))
-            return
+            return range(minute, minute - count * alarm.period_minutes, -alarm.period_minutes)
         zone = ZoneInfo(alarm.wall_clock)
         local = (EPOCH + minute * MINUTE).astimezone(zone).replace(tzinfo=None)
         period = timedelta(minutes=alarm.period_minutes)
         boundary = FIRST_MONDAY + (local - FIRST_MONDAY) // period * period
-        for index in range(count):
-            yield _minute((boundary - index * period).replace(tzinfo=zone).astimezone(UTC))
+        return [
+            _minute((boundary - index * period).replace(tzinfo=zone).astimezone(UTC))
+            for index in range(count)
+        ]
 
-    def _compute(self, standing: _Standing, alarm: MetricAlarm, ends: list[int]) -> None:
+    def _compute(self, standing: _Standing, alarm: MetricAlarm, ends: Sequence[int]) -> None:
         series = [self.of(query.metric) for query in alarm.queries]
-        revisions = tuple(each.revision for each in series)
+        revisions = tuple([each.revision for each in series])
         if revisions != standing.revisions:
-            standing.points.clear()
-            standing.samples.clear()
+            standing.forget_points()
             standing.revisions = revisions
+        elif ends[0] in standing.points:
+            return
+        breaches = OPERATORS[alarm.comparison]
         for end in ends:
-            if end not in standing.points:
-                values = {
-                    query.id: each.statistic(query.statistic, end, alarm.period_minutes)
-                    for query, each in zip(alarm.queries, series, strict=True)
-                }
-                standing.points[end] = alarm.expression(values) if alarm.expression else values["m"]
-                if alarm.ignores_low_samples:
-                    standing.samples[end] = series[0].samples(end, alarm.period_minutes)
+            if end in standing.points:
+                continue
+            values = {
+                query.id: each.statistic(query.statistic, end, alarm.period_minutes)
+                for query, each in zip(alarm.queries, series, strict=True)
+            }
+            value = alarm.expression(values) if alarm.expression else values["m"]
+            standing.points[end] = value
+            standing.breaching[end] = None if value is None else breaches(value, alarm.threshold)
+            if alarm.ignores_low_samples:
+                standing.samples[end] = series[0].samples(end, alarm.period_minutes)
         if len(standing.points) > 4 * alarm.window_minutes + 64:
             oldest = ends[-1]
-            standing.points = {end: value for end, value in standing.points.items() if end >= oldest}
-            standing.samples = {end: value for end, value in standing.samples.items() if end >= oldest}
+            for kept in (standing.points, standing.breaching, standing.samples):
+                for end in [end for end in kept if end < oldest]:
+                    del kept[end]
 
-    def _is_warm(self, standing: _Standing, alarm: MetricAlarm, ends: list[int], now: datetime) -> bool:
+    def _is_warm(self, standing: _Standing, alarm: MetricAlarm, ends: Sequence[int], now: datetime) -> bool:
         if not alarm.warm_up_minutes or standing.warm:
             return True
         waited = now >= standing.configured_at + alarm.warm_up_minutes * MINUTE
@@ -190,7 +211,7 @@ class Evaluator:
         standing.warm = waited or (full and not alarm.waits_out_warm_up)
         return standing.warm
 
-    def _too_few(self, standing: _Standing, alarm: MetricAlarm, ends: list[int]) -> bool:
+    def _too_few(self, standing: _Standing, alarm: MetricAlarm, ends: Sequence[int]) -> bool:
         statistic = alarm.queries[0].statistic
         if not statistic.startswith("p"):
             return False

@@ -11,9 +11,13 @@ MINUTES_BACK = 14 * 24 * 60
 MINUTES_AHEAD = 120
 """PutMetricData takes time stamps up to two weeks back and two hours ahead (API reference)."""
 
+EXACT_MINUTES = 60
+"""Sums over longer windows are differences of running sums: right to about 15 digits, and quick."""
+
 
 @dataclass(slots=True)
 class _Minute:
+    total: float = 0.0
     lowest: float = math.inf
     highest: float = -math.inf
     values: list[float] | None = field(default_factory=list)
@@ -79,7 +83,9 @@ class Series:
         for later in range(index + 1, len(self._sums)):
             self._sums[later] += total
             self._counts[later] += count
-        return self._minutes.setdefault(minute, _Minute())
+        kept = self._minutes.setdefault(minute, _Minute())
+        kept.total += total
+        return kept
 
     def samples(self, end: int, minutes: int) -> float:
         """How many samples the window of `minutes` before the minute `end` holds."""
@@ -96,10 +102,13 @@ class Series:
             return None
         if name == "SampleCount":
             return count
-        if name in ("Sum", "Average"):
+        if name in ("Sum", "Average") and minutes > EXACT_MINUTES:
             total = self._between(self._sums, end, minutes)
             return total if name == "Sum" else total / count
         held = [each for minute in range(end - minutes, end) if (each := self._minutes.get(minute))]
+        if name in ("Sum", "Average"):
+            total = math.fsum(each.total for each in held)
+            return total if name == "Sum" else total / count
         if name == "Minimum":
             return min(each.lowest for each in held)
         if name == "Maximum":

@@ -12,6 +12,7 @@ GET      ``/_terrace/requests``      the last requests; ``?limit=N``
 POST     ``/_terrace/save``          ``{"path": ...}``
 POST     ``/_terrace/load``          ``{"path": ...}``
 POST     ``/_terrace/reset``         empty the cloud
+POST     ``/_terrace/alarms``        ``{"until": "2026-11-21T06:00:00Z"}``: the alarms' clock runs ahead to then
 =======  ==========================  =====================================================================
 """
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -47,6 +49,7 @@ class Admin:
             ("POST", "save"): lambda _, body: server.save(_path(body)).as_json(),
             ("POST", "load"): lambda _, body: server.load(_path(body)).as_json(),
             ("POST", "reset"): self._reset,
+            ("POST", "alarms"): self._advance,
         }
 
     def __call__(self, environ: dict[str, Any], body: bytes) -> Answer:
@@ -79,6 +82,25 @@ class Admin:
         return [
             request.as_json()
             for request in self._server.requests.last(int(limit) if limit.isdigit() else None)
+        ]
+
+    def _advance(self, _: str, body: dict[str, Any]) -> list[dict[str, str]]:
+        if HOOKS.advance_alarms is None:
+            raise EmbeddedAwsError("no alarms are evaluated here: the API runs alone")
+        try:
+            until = datetime.fromisoformat(str(body.get("until")))
+            changes = HOOKS.advance_alarms(until if until.tzinfo else until.replace(tzinfo=UTC))
+        except ValueError as error:
+            raise EmbeddedAwsError(f"until is {body.get('until')!r}: {error}") from error
+        return [
+            {
+                "alarm": each.name,
+                "from": each.old,
+                "to": each.new,
+                "at": each.at.isoformat(),
+                "reason": each.reason,
+            }
+            for each in changes
         ]
 
     def _reset(self, _: str, __: dict[str, Any]) -> dict[str, bool]:

@@ -12,14 +12,7 @@ import pulumi
 from pulumi_aws import cloudwatch
 
 from infra.components.base import Component, Context
-from infra.core.alarms import (
-    DEPLOYING,
-    EXTENSION_SECONDS,
-    WAIT_SECONDS,
-    Alarm,
-    AlarmSet,
-    Composite,
-)
+from infra.core.alarms import Alarm, AlarmSet, Composite
 from infra.core.metrics import LogFilter, Metric, Space
 
 Watched = Mapping[str, Mapping[str, pulumi.Input[str]]]
@@ -139,21 +132,19 @@ class Alarms(Component):
 
     def _composite(self, composite: Composite, made: Mapping[str, cloudwatch.MetricAlarm]) -> None:
         physical = self._context.naming.physical
-        groups = [" AND ".join(f'ALARM("{physical(name)}")' for name in group) for group in composite.any_of]
-        suppressor = f"stack-{DEPLOYING}"
-        needed = {name for group in composite.any_of for name in group} | {suppressor}
+        needed = {name for group in composite.any_of for name in group} | {composite.suppressor}
         cloudwatch.CompositeAlarm(
             composite.name,
             alarm_name=physical(composite.name),
             alarm_description=f"{composite.title}. Do: {composite.do}.",
-            alarm_rule=" OR ".join(f"({group})" if " AND " in group else group for group in groups),
+            alarm_rule=composite.rule(physical("")),
             alarm_actions=[self._topic],
             ok_actions=[self._topic],
             actions_suppressor=(
                 cloudwatch.CompositeAlarmActionsSuppressorArgs(
-                    alarm=physical(suppressor),
-                    wait_period=WAIT_SECONDS,
-                    extension_period=EXTENSION_SECONDS,
+                    alarm=physical(composite.suppressor),
+                    wait_period=composite.wait_seconds,
+                    extension_period=composite.extension_seconds,
                 )
                 if composite.suppressed
                 else None

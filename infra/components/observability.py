@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -9,6 +10,15 @@ import pulumi
 from pulumi_aws import cloudwatch, sns
 
 from infra.components.base import Component, Context, policy
+
+WORTH_A_MAIL = {
+    "$or": [
+        {"NewStateValue": ["ALARM"]},
+        {"NewStateValue": ["OK"], "OldStateValue": ["ALARM"]},
+    ]
+}
+"""A new alarm goes from INSUFFICIENT_DATA to OK and would say so: forty mails for a new stack. A body that is no
+JSON matches no policy (SNS Developer Guide, "Subscription filter policy scope"), so budgets write to the address."""
 
 
 class Log(StrEnum):
@@ -74,6 +84,8 @@ class Observability(Component):
             topic=topic.arn,
             protocol="email",
             endpoint=context.settings.alarm_email,
+            filter_policy_scope="MessageBody",
+            filter_policy=json.dumps(WORTH_A_MAIL),
             opts=self.child,
         )
         self.alarm_topic_arn = topic.arn

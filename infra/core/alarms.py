@@ -17,7 +17,6 @@ DEPLOYING = "deploying"
 SUPPRESSOR_METRIC = Metric(
     "deploying", Space.PROJECT, Subject.STACK, slo.COUNT, "deploys and climbs", billed_hours=0
 )
-WAIT_SECONDS, EXTENSION_SECONDS = 120, 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +69,14 @@ class Composite:
     title: str
     do: str
     suppressed: bool
+    suppressor: str = f"stack-{DEPLOYING}"
+    wait_seconds: int = 120
+    extension_seconds: int = 600
+
+    def rule(self, prefix: str) -> str:
+        """The rule in CloudWatch's words, over the physical names: `prefix` and logical name."""
+        groups = [" AND ".join(f'ALARM("{prefix}{name}")' for name in group) for group in self.any_of]
+        return " OR ".join(f"({group})" if " AND " in group else group for group in groups)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ EXTENSIONS: tuple[str, ...] = (
     "kms",
     "elbv2",
     "sqs",
+    "sns",
 )
 
 
