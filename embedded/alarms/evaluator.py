@@ -111,7 +111,9 @@ class Evaluator:
 
     def of(self, key: MetricKey) -> Series:
         """The data of a metric, made empty where there were none."""
-        return self.series.setdefault(key, Series())
+        if (found := self.series.get(key)) is None:
+            found = self.series[key] = Series()
+        return found
 
     def add(self, key: MetricKey, at: datetime, value: float, count: float = 1, *, now: datetime) -> bool:
         """One datum; False where CloudWatch would not take it: no number, too old, too far ahead."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -37,11 +37,12 @@ class Series:
         self._sums: list[float] = [0.0]
         self._counts: list[float] = [0.0]
         self._minutes: dict[int, _Minute] = {}
+        self._order: list[int] = []
 
     @property
     def newest(self) -> int | None:
         """The newest minute that has data."""
-        return max(self._minutes) if self._minutes else None
+        return self._order[-1] if self._order else None
 
     def add(self, minute: int, value: float, count: float = 1) -> bool:
         """One value, `count` times; False where it is no finite number, which CloudWatch refuses too."""
@@ -83,7 +84,10 @@ class Series:
         for later in range(index + 1, len(self._sums)):
             self._sums[later] += total
             self._counts[later] += count
-        kept = self._minutes.setdefault(minute, _Minute())
+        kept = self._minutes.get(minute)
+        if kept is None:
+            kept = self._minutes[minute] = _Minute()
+            insort(self._order, minute)
         kept.total += total
         return kept
 
@@ -105,7 +109,9 @@ class Series:
         if name in ("Sum", "Average") and minutes > EXACT_MINUTES:
             total = self._between(self._sums, end, minutes)
             return total if name == "Sum" else total / count
-        held = [each for minute in range(end - minutes, end) if (each := self._minutes.get(minute))]
+        order = self._order
+        within = order[bisect_left(order, end - minutes) : bisect_left(order, end)]
+        held = [self._minutes[minute] for minute in within]
         if name in ("Sum", "Average"):
             total = math.fsum(each.total for each in held)
             return total if name == "Sum" else total / count
