@@ -101,7 +101,7 @@ class Cloud:
             self.api.stop()
             raise
         self.alarms.start()
-        HOOKS.advance_alarms = self.alarms.advance
+        HOOKS.advance_alarms = lambda by: self.alarms.advance(self.alarms.now + by)
         HOOKS.fault = lambda values: strike(values, self.engine_faults, self.machines)
         self._saver.start()
 

@@ -12,7 +12,7 @@ GET      ``/_terrace/requests``      the last requests; ``?limit=N``
 POST     ``/_terrace/save``          ``{"path": ...}``
 POST     ``/_terrace/load``          ``{"path": ...}``
 POST     ``/_terrace/reset``         empty the cloud
-POST     ``/_terrace/alarms``        ``{"until": "2026-11-21T06:00:00Z"}``: the alarms' clock runs ahead to then
+POST     ``/_terrace/alarms``        ``{"by_seconds": 3600}``: the alarms' clock runs ahead by so much
 =======  ==========================  =====================================================================
 """
 
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -33,6 +33,10 @@ from embedded.aws.hooks import HOOKS
 
 if TYPE_CHECKING:
     from embedded.aws.server import ApiServer
+
+
+MOST_AHEAD_SECONDS = 86_400
+"""At once: a day of a stack's alarms takes about a second."""
 
 
 class Admin:
@@ -87,11 +91,10 @@ class Admin:
     def _advance(self, _: str, body: dict[str, Any]) -> list[dict[str, str]]:
         if HOOKS.advance_alarms is None:
             raise EmbeddedAwsError("no alarms are evaluated here: the API runs alone")
-        try:
-            until = datetime.fromisoformat(str(body.get("until")))
-            changes = HOOKS.advance_alarms(until if until.tzinfo else until.replace(tzinfo=UTC))
-        except ValueError as error:
-            raise EmbeddedAwsError(f"until is {body.get('until')!r}: {error}") from error
+        by = body.get("by_seconds")
+        if not isinstance(by, (int, float)) or not 0 < by <= MOST_AHEAD_SECONDS:
+            raise EmbeddedAwsError(f"by_seconds is {by!r}, must be above 0 and at most {MOST_AHEAD_SECONDS}")
+        changes = HOOKS.advance_alarms(timedelta(seconds=by))
         return [
             {
                 "alarm": each.name,

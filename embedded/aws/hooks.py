@@ -10,7 +10,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import timedelta
 from typing import Any, Protocol
 
 
@@ -65,7 +65,7 @@ class Hooks:
       kind that it does not know.
     * ``machine_state(instance_id)``: the machine's own state in EC2's words, ``None`` where there is none; so that an
       instance is ``stopping`` for as long as its machine is.
-    * ``advance_alarms(to)``: lets the alarms' clock run ahead to that time; the changes of state on the way.
+    * ``advance_alarms(by)``: lets the alarms' clock run ahead by that much; the changes of state on the way.
     """
 
     world_changed: Callable[[], None] | None = None
@@ -75,7 +75,7 @@ class Hooks:
     instance_online: Callable[[str], bool] | None = None
     fault: Callable[[Mapping[str, Any]], str | None] | None = None
     machine_state: Callable[[str], str | None] | None = None
-    advance_alarms: Callable[[datetime], Sequence[Any]] | None = None
+    advance_alarms: Callable[[timedelta], Sequence[Any]] | None = None
 
     def clear(self) -> None:
         """Take every hook away."""

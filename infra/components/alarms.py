@@ -5,13 +5,14 @@ Logical names hold no number and no stage, so an alarm follows a resize in place
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
 from pulumi_aws import cloudwatch
 
 from infra.components.base import Component, Context
+from infra.core import dashboard
 from infra.core.alarms import Alarm, AlarmSet, Composite
 from infra.core.metrics import LogFilter, Metric, Space
 
@@ -47,6 +48,7 @@ class Alarms(Component):
         }
         for composite in alarms.composites:
             self._composite(composite, made)
+        self._dashboard(alarms, watched, [alarm.arn for alarm in made.values()])
         self.names = {
             name: context.naming.physical(name)
             for name in (*made, *(composite.name for composite in alarms.composites))
@@ -151,6 +153,25 @@ class Alarms(Component):
             ),
             tags=self._context.tags(composite.name),
             opts=pulumi.ResourceOptions(parent=self, depends_on=[made[name] for name in sorted(needed)]),
+        )
+
+    def _dashboard(self, alarms: AlarmSet, watched: Watched, arns: Sequence[pulumi.Output[str]]) -> None:
+        settings, naming = self._context.settings, self._context.naming
+        cloudwatch.Dashboard(
+            "stack",
+            dashboard_name=naming.prefix,
+            dashboard_body=pulumi.Output.json_dumps(
+                dashboard.body(
+                    settings.facts,
+                    alarms,
+                    project=naming.project,
+                    stack=naming.stack,
+                    region=settings.region,
+                    known=watched,
+                    alarm_arns=arns,
+                )
+            ),
+            opts=self.child,
         )
 
     def _filter(self, each: LogFilter, access_log: pulumi.Input[str]) -> None:

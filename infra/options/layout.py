@@ -12,6 +12,7 @@ import pulumi
 
 from infra.components.alarms import Alarms
 from infra.components.base import Context, hold
+from infra.components.budget import MonthlyBudget
 from infra.components.guard import Guard
 from infra.components.network import Network
 from infra.components.observability import Log, Observability
@@ -22,7 +23,6 @@ from infra.core.naming import Naming
 from infra.core.shape import Shape, shape
 from infra.core.stages import Option
 from infra.core.storage import BucketRole
-from infra.core.thresholds import Facts
 from infra.settings import Settings
 
 TOKEN = "terrace:layout:Layout"  # noqa: S105 a type token, no secret
@@ -64,9 +64,11 @@ class Layout(pulumi.ComponentResource):
             "alarm_topic": self.observability.alarm_topic_arn,
             **self.build(),
         }
+        if settings.budget is not None:
+            MonthlyBudget(self.context, parent=self)
         Alarms(
             self.context,
-            alarm_set(Facts(self.shape, settings.cpu_credits)),
+            alarm_set(settings.facts),
             watched=self.watched,
             topic_arn=self.observability.alarm_topic_arn,
             access_log=self.observability.log_group_names[Log.NGINX_ACCESS],

@@ -54,6 +54,7 @@ def test_a_resize_changes_the_thresholds_in_place_and_the_history_stays(standing
     ]
 
 
+@pytest.mark.drill
 def test_a_type_without_credits_has_no_credit_alarm_and_comes_back_with_one(standing: Any) -> None:
     standing.write(stage="single-8g-fixed")
     standing.up()
@@ -61,3 +62,30 @@ def test_a_type_without_credits_has_no_credit_alarm_and_comes_back_with_one(stan
     standing.write(stage="single-8g")
     standing.up()
     assert alarms(standing)["app-credits-review"]["Threshold"] == 172.8
+
+
+@pytest.mark.drill
+def test_a_budget_stands_changes_in_place_and_goes(standing: Any) -> None:
+    standing.write(
+        budget={"monthly": "100000", "currency": "KRW", "krwPerUsd": "1341.49", "rateOf": "2026-10-09"}
+    )
+    standing.up()
+    budgets = standing.client("budgets")
+    (found,) = budgets.describe_budgets(AccountId="123456789012")["Budgets"]
+    assert (found["BudgetLimit"]["Amount"], found["CostFilters"]) == (
+        "74.54",
+        {"TagKeyValue": ["user:Project$terrace"]},
+    )
+    told = budgets.describe_notifications_for_budget(AccountId="123456789012", BudgetName=found["BudgetName"])
+    assert sorted((each["NotificationType"], each["Threshold"]) for each in told["Notifications"]) == [
+        ("ACTUAL", 75), ("ACTUAL", 90), ("ACTUAL", 100), ("FORECASTED", 100),
+    ]  # fmt: skip
+    standing.write(budget={"monthly": "90", "gpuShare": "0.2"}, alarmEmail="others@example.com")
+    assert standing.steps()["aws:budgets/budget:Budget::monthly"] == "update"
+    standing.up()
+    (found,) = budgets.describe_budgets(AccountId="123456789012")["Budgets"]
+    assert float(found["BudgetLimit"]["Amount"]) == 72
+    standing.up("--expect-no-changes")
+    standing.write(budget=None)
+    standing.up()
+    assert budgets.describe_budgets(AccountId="123456789012")["Budgets"] == []

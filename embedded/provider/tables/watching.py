@@ -1,4 +1,4 @@
-"""Alarms, dashboards, metric filters."""
+"""Alarms, dashboards, metric filters, budgets."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from embedded.provider.table import (
     Kind,
     Read,
     Scope,
+    Update,
     found,
     from_inputs,
     given,
@@ -139,7 +140,161 @@ def _transformation_seen(scope: Scope) -> dict[str, Any] | None:
     return None
 
 
+@from_inputs("notifications")
+def _budget_notifications(inputs: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    return [
+        {
+            "Notification": _notification(each),
+            "Subscribers": [
+                *(
+                    {"SubscriptionType": "SNS", "Address": a}
+                    for a in each.get("subscriberSnsTopicArns") or ()
+                ),
+                *(
+                    {"SubscriptionType": "EMAIL", "Address": a}
+                    for a in each.get("subscriberEmailAddresses") or ()
+                ),
+            ],
+        }
+        for each in inputs.get("notifications") or ()
+    ] or None
+
+
+def _notification(each: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "NotificationType": each["notificationType"],
+        "ComparisonOperator": each["comparisonOperator"],
+        "Threshold": each["threshold"],
+        "ThresholdType": each["thresholdType"],
+    }
+
+
+@from_inputs("name", "budgetType", "limitAmount", "limitUnit", "timeUnit", "costFilters")
+def _budget(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "BudgetName": inputs["name"],
+        "BudgetType": inputs["budgetType"],
+        "TimeUnit": inputs["timeUnit"],
+        "BudgetLimit": {"Amount": inputs["limitAmount"], "Unit": inputs["limitUnit"]},
+        "CostFilters": {each["name"]: each["values"] for each in inputs.get("costFilters") or ()},
+    }
+
+
+MOST_NOTIFICATIONS = 10
+
+
+def _part(index: int, name: str) -> Expression:
+    """A part of the notification at that place, None beyond the last."""
+
+    def evaluate(scope: Scope) -> Any:
+        listed = _budget_notifications(scope) or []
+        return listed[index][name] if index < len(listed) else None
+
+    return Expression(evaluate, ("notifications",))
+
+
+def _old(index: int) -> Expression:
+    """The notification at that place as it was before the change."""
+
+    def evaluate(scope: Scope) -> Any:
+        listed = scope.old_inputs.get("notifications") or ()
+        return _notification(listed[index]) if index < len(listed) else None
+
+    return Expression(evaluate)
+
+
+_OF_BUDGET: dict[str, Any] = {"AccountId": text("{account}"), "BudgetName": ID}
+_NEW_NOTIFICATIONS = tuple(
+    Call(
+        "budgets.create_notification",
+        {
+            **_OF_BUDGET,
+            "Notification": _part(index, "Notification"),
+            "Subscribers": _part(index, "Subscribers"),
+        },
+        when=_part(index, "Notification"),
+    )
+    for index in range(MOST_NOTIFICATIONS)
+)
+_NO_NOTIFICATIONS = tuple(
+    Call(
+        "budgets.delete_notification",
+        {**_OF_BUDGET, "Notification": _old(index)},
+        when=_old(index),
+        missing_is_fine=True,
+    )
+    for index in range(MOST_NOTIFICATIONS)
+)
+_BUDGET_ARN = "arn:aws:budgets::{account}:budget/{id}"
+
 KINDS = (
+    Kind(
+        "aws:budgets/budget:Budget",
+        autoname="name",
+        create=Call(
+            "budgets.create_budget",
+            {
+                "AccountId": text("{account}"),
+                "Budget": _budget,
+                "NotificationsWithSubscribers": _budget_notifications,
+                "ResourceTags": TAGS,
+            },
+        ),
+        id=given("name"),
+        read=(
+            Read("budgets.describe_budget", {"AccountId": text("{account}"), "BudgetName": ID}, at="Budget"),
+            Read(
+                "budgets.list_tags_for_resource",
+                {"ResourceARN": text(_BUDGET_ARN)},
+                at="{Tags: ResourceTags}",
+            ),
+        ),
+        updates=(
+            Update(
+                ("budgetType", "limitAmount", "limitUnit", "timeUnit", "costFilters"),
+                (Call("budgets.update_budget", {"AccountId": text("{account}"), "NewBudget": _budget}),),
+            ),
+            Update(("notifications",), (*_NO_NOTIFICATIONS, *_NEW_NOTIFICATIONS)),
+            Update(
+                ("tags",),
+                (
+                    Call(
+                        "budgets.untag_resource",
+                        {"ResourceARN": text(_BUDGET_ARN), "ResourceTagKeys": GONE_TAGS},
+                        when=GONE_TAGS,
+                    ),
+                    Call(
+                        "budgets.tag_resource",
+                        {"ResourceARN": text(_BUDGET_ARN), "ResourceTags": TAGS},
+                        when=TAGS,
+                    ),
+                ),
+            ),
+        ),
+        outputs={
+            "name": found("BudgetName"),
+            "limitAmount": found("BudgetLimit.Amount"),
+            "limitUnit": found("BudgetLimit.Unit"),
+            "costFilters": Expression(
+                lambda s: (
+                    [
+                        {"name": name, "values": values}
+                        for name, values in (s.answer.get("CostFilters") or {}).items()
+                    ]
+                    or None
+                )
+            ),
+            "arn": text(_BUDGET_ARN),
+        },
+        write_only=("notifications",),
+        delete=(
+            Call(
+                "budgets.delete_budget",
+                {"AccountId": text("{account}"), "BudgetName": ID},
+                missing_is_fine=True,
+            ),
+        ),
+    ),
     Kind(
         "aws:cloudwatch/metricAlarm:MetricAlarm",
         autoname="name",
