@@ -245,7 +245,7 @@ def _row(
     series = tuple((moment, value * per_hour * scale) for moment, value in history)
     value = series[-1][1] if series else None
     if recent and alarm.period_seconds <= FIVE_MINUTES:
-        value = recent[-1][1] * scale
+        value = recent[-1][1] * scale * (alarm.period_seconds / FIVE_MINUTES if counted else 1.0)
     levels = {each.severity: float(round(each.value * threshold.scale, 9)) for each in alarms}
     warn = levels.get(Severity.WARN, levels.get(Severity.PAGE))
     review = levels.get(Severity.REVIEW)

@@ -59,7 +59,8 @@ def test_a_rung_differs_from_another_in_type_credits_and_stage_tag_alone(program
     }
     assert differing <= {
         ("app", "instanceType"), ("app", "tags"), ("app", "creditSpecification"), ("guard", "stage"),
-        ("scale-up-review", "alarmRule"), ("app-credits-warn", "threshold"), ("app-credits-review", "threshold"),
+        ("stack", "dashboardBody"), ("scale-up-review", "alarmRule"),
+        ("app-credits-warn", "threshold"), ("app-credits-review", "threshold"),
     }  # fmt: skip
     box = next(each for each in other.values() if each.token == INSTANCE)
     assert box.inputs["instanceType"] == stage.boxes["app"]

@@ -120,7 +120,13 @@ def test_cloudwatch_takes_every_window(facts: Facts) -> None:
         assert len(alarm.description) < 1024, alarm.name
 
 
-EVERY = {alarm.name: alarm for facts in SETS for alarm in alarm_set(facts).alarms}
+EVERY = {
+    alarm.name: alarm
+    for facts in SETS
+    for alarm in alarm_set(facts).alarms
+    # The two boxes of B and C are watched by the same rows as the single one.
+    if alarm.subject not in ("frontend-private", "backend-private", "backend-public")
+}
 
 
 def extremes(alarm: Alarm) -> dict[str, float]:
