@@ -27,7 +27,9 @@ from infra.core.gpu.modes import Wanted
 from infra.core.naming import FAKE_AMI, CostCenter, Environment, Naming, Team, mandatory_tags
 from infra.core.prices import DEFAULT_BOOK
 from infra.core.prices import load as load_book
+from infra.core.shape import shape
 from infra.core.stages import Stage, find
+from infra.core.thresholds import Facts
 from infra.core.transition import Standing
 
 NAMESPACE = "terrace"
@@ -187,6 +189,28 @@ class App(_Model):
     )
 
 
+class Budget(_Model):
+    """A month's money, before tax. AWS never sees what RunPod bills, so the GPU's share stands apart."""
+
+    monthly: Decimal = Field(gt=0, description="amount a month, in quotes", examples=["100000"])
+    currency: Literal["USD", "KRW"] = Field(default="USD", description="USD or KRW")
+    krw_per_usd: Decimal | None = Field(
+        default=None, gt=0, description="what a dollar costs, where currency is KRW"
+    )
+    rate_of: date | None = Field(default=None, description="the day of that rate, as 2026-10-09")
+    gpu_share: Decimal = Field(default=Decimal(0), ge=0, lt=1, description="the GPU's share, 0.2 for a fifth")
+
+    @property
+    def usd(self) -> Decimal:
+        """The whole in USD."""
+        return (self.monthly / (self.krw_per_usd or 1)).quantize(Decimal("0.01"))
+
+    @property
+    def aws_usd(self) -> Decimal:
+        """What AWS Budgets watches."""
+        return (self.usd * (1 - self.gpu_share)).quantize(Decimal("0.01"))
+
+
 class Dns(_Model):
     """A record in Route 53; leave the whole key out where the name is served elsewhere."""
 
@@ -261,6 +285,9 @@ class Settings(_Model):
     )
     app: App = Field(default_factory=App, description="settings and secrets of the application")
     gpu: Gpu = Field(default_factory=Gpu, description="the GPU endpoint on RunPod")
+    budget: Budget | None = Field(
+        default=None, description="monthly, currency, krwPerUsd, rateOf, gpuShare; switches AWS Budgets on"
+    )
     price_book: Annotated[str, AfterValidator(_price_book)] = Field(
         default=DEFAULT_BOOK, description="the price book that costs are told by"
     )
@@ -288,6 +315,15 @@ class Settings(_Model):
     def gpu_most_workers(self, defined: int) -> int:
         """Most workers of the endpoint: the setting, else the stage's, never more than `defined`."""
         return min(defined, self.gpu.most_workers or self.rung.gpu_workers_most)
+
+    @property
+    def facts(self) -> Facts:
+        """What the alarms of this stack are computed from."""
+        return Facts(
+            shape(self.rung, data_volume_gib=self.data_volume_gib),
+            self.cpu_credits,
+            budget=self.budget is not None,
+        )
 
     def standing(self, naming: Naming) -> Standing:
         """What the guard remembers of these settings."""
@@ -413,6 +449,13 @@ def _between_fields(values: Mapping[str, Any], faulty: set[str]) -> Iterator[Fau
             "is missing where mode is active: a kept worker is billed every second",
             "Give the last day of the validation, as 2027-01-31",
         )
+    budget = values.get("budget")
+    if isinstance(budget, dict) and budget.get("currency") == "KRW":
+        for name, example in (("krwPerUsd", '"1341.49"'), ("rateOf", "2026-10-09")):
+            if not budget.get(name):
+                yield Fault(
+                    f"{NAMESPACE}:budget.{name}", "is missing where currency is KRW", f"Such as {example}"
+                )
     if values.get("dns") and not values.get("domain") and f"{NAMESPACE}:domain" not in faulty:
         yield Fault(
             f"{NAMESPACE}:domain", "is missing where terrace:dns is set", "Give the name of the record"

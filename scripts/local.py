@@ -6,6 +6,7 @@ import _venv  # isort: skip  # first: the rest needs the project's environment
 import json
 import shlex
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,8 @@ from infra.settings import from_file
 from ops.talk import Exit, Output, command, confirm, err, show, step, table
 
 ROOT = _venv.ROOT
+MOST_AHEAD = timedelta(days=14)
+DAY_SECONDS = 86_400
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=True, rich_markup_mode=None)
 OutputOption = Annotated[Output, typer.Option(help="how data is printed")]
 
@@ -126,6 +129,26 @@ def reset(*, yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = Fa
     with step("cloud", "forgetting") as line:
         LocalCloud(ROOT).reset()
         line.says("empty; scripts/local.py start begins anew")
+
+
+@app.command()
+@command
+def advance(by: Annotated[str, typer.Argument(help="how far, as 90m, 6h, 7d (at most 14d)")]) -> None:
+    """Let the alarms' clock run ahead: every minute on the way is evaluated, and the changes of state are printed."""
+    units = {"m": "minutes", "h": "hours", "d": "days"}
+    if (
+        not (by[:-1].isdigit() and by[-1:] in units)
+        or (span := timedelta(**{units[by[-1]]: int(by[:-1])})) > MOST_AHEAD
+    ):
+        raise TerraceError(Fault("advance", f"{by!r} is no span of at most 14 days", "Write 90m, 6h or 7d"))
+    cloud, changes, left = LocalCloud(ROOT), [], span.total_seconds()
+    with step("alarms", f"evaluating every minute of {by}") as line:
+        while left > 0:
+            changes += cloud.ask("POST", "alarms", {"by_seconds": min(left, DAY_SECONDS)})
+            left -= DAY_SECONDS
+        line.says(f"{len(changes)} changes of state")
+    rows = [(each["at"], each["alarm"], each["from"], each["to"]) for each in changes]
+    show(changes, table(("at", "alarm", "from", "to"), rows), Output.TABLE)
 
 
 @app.command()

@@ -10,14 +10,17 @@ from typing import Any, ClassVar
 
 import pulumi
 
+from infra.components.alarms import Alarms
 from infra.components.base import Context, hold
 from infra.components.gpu import Gpu
+from infra.components.budget import MonthlyBudget
 from infra.components.guard import Guard
 from infra.components.network import Network
-from infra.components.observability import Observability
+from infra.components.observability import Log, Observability
 from infra.components.secrets import Secrets
 from infra.components.storage import Buckets
 from infra.core.gpu.modes import Wanted
+from infra.core.alarms import alarm_set
 from infra.core.naming import Naming
 from infra.core.shape import Shape, shape
 from infra.core.stages import Option
@@ -33,6 +36,7 @@ class Layout(pulumi.ComponentResource):
 
     Attributes:
         outputs: what the stack exports.
+        watched: the dimensions of what `build` makes and alarms watch, by logical name.
     """
 
     variants: ClassVar[dict[Option, type[Layout]]] = {}
@@ -54,6 +58,7 @@ class Layout(pulumi.ComponentResource):
             self.context, flow_log_bucket_arn=self.buckets.arns[BucketRole.LOGS], parent=self
         )
         self.observability = Observability(self.context, key_arn=self.secrets.key_arn, parent=self)
+        self.watched: dict[str, dict[str, pulumi.Input[str]]] = {}
         self.outputs: dict[str, Any] = {
             "stage": settings.stage,
             "option": settings.rung.option.value,
@@ -65,6 +70,16 @@ class Layout(pulumi.ComponentResource):
             bucket = self.buckets.names[BucketRole.BACKUPS]
             gpu = Gpu(self.context, key_arn=self.secrets.key_arn, bucket=bucket, parent=self)
             self.outputs |= {"gpu_endpoint": gpu.endpoint_id, "gpu_jobs_url": gpu.jobs_url}
+        if settings.budget is not None:
+            MonthlyBudget(self.context, parent=self)
+        Alarms(
+            self.context,
+            alarm_set(settings.facts),
+            watched=self.watched,
+            topic_arn=self.observability.alarm_topic_arn,
+            access_log=self.observability.log_group_names[Log.NGINX_ACCESS],
+            parent=self,
+        )
         self.register_outputs({})
 
     def build(self) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class Single(Layout, option=Option.SINGLE):
             user_data=user_data(name=context.naming.prefix),
             parent=self,
         )
+        self.watched[box_shape.name] = {"InstanceId": box.instance_id}
         box.attach_volume(data.volume_id)
         box.take_address(address.allocation_id)
         Snapshots(context, parent=self)

@@ -15,6 +15,7 @@ EXTENSIONS: tuple[str, ...] = (
     "ssm_commands",
     "ssm_associations",
     "cloudwatch",
+    "metric_data",
     "logs",
     "budgets",
     "cost_explorer",
@@ -26,6 +27,7 @@ EXTENSIONS: tuple[str, ...] = (
     "kms",
     "elbv2",
     "sqs",
+    "sns",
 )
 
 
