@@ -13,7 +13,10 @@ from typing import Annotated, Any
 
 import typer
 
+from infra.clients.calling import Caller
 from infra.clients.over_httpx import HttpxTransport
+from infra.clients.runpod import RunPod
+from infra.clients.runpod_key import find_key
 from infra.core.errors import Fault, TerraceError
 from infra.core.gpu import simulate as simulation
 from infra.core.gpu.decide import Override
@@ -265,11 +268,7 @@ def simulate(
 def adopt(endpoint_id: str, *, stack: Stack = "dev", yes: Yes = False) -> None:
     """Give an endpoint that stands already the name by which the next `pulumi up` takes it over."""
     naming, region = _stack(stack)
-    from infra.clients.calling import Caller
-    from infra.clients.runpod import RunPod
-    from infra.clients.runpod_key import find_key
-
-    api = RunPod(Caller(HttpxTransport(), find_key(naming.parameter("gpu", "key"), region=region)))
+    api = _api(naming, region)
     name = naming.physical(load().name)
     endpoint = api.endpoint(endpoint_id)
     if endpoint is None:
@@ -284,6 +283,22 @@ def adopt(endpoint_id: str, *, stack: Stack = "dev", yes: Yes = False) -> None:
     err.print(
         f"{endpoint_id} is {name}; pulumi up takes it over and shows what it would change", markup=False
     )
+
+
+@app.command()
+@command
+def registry(name: str, username: str, *, stack: Stack = "dev") -> None:
+    """Give RunPod a credential of a private registry; the password comes from standard input and is kept nowhere."""
+    naming, region = _stack(stack)
+    api = _api(naming, region)
+    if found := [each.id for each in api.registries() if each.name == name]:
+        err.print(f"{name} stands already ({found[0]}); delete it in the console to change it", markup=False)
+        return
+    password = getpass.getpass("password: ") if sys.stdin.isatty() else sys.stdin.read()
+    if not password.strip():
+        raise TerraceError(Fault(name, "got an empty password", "Give it on standard input"))
+    made = api.create_registry(name, username, password.strip())
+    err.print(f"{name} is {made.id}; name it in runpod/endpoint.yaml (registry: {name})", markup=False)
 
 
 @app.command()
@@ -326,6 +341,10 @@ def _fill(parameter: str, what: str, region: str, stack: str) -> None:
         raise TerraceError(Fault(parameter, "is not there", f"Make it first: pulumi up -s {stack}"))
     port.put_secret(parameter, value.strip())
     err.print(f"{parameter} is set", markup=False)
+
+
+def _api(naming: Naming, region: str) -> RunPod:
+    return RunPod(Caller(HttpxTransport(), find_key(naming.parameter("gpu", "key"), region=region)))
 
 
 def _compared(found: simulation.Outcome, best_usd: float) -> tuple[str, ...]:

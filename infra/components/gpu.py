@@ -231,7 +231,11 @@ class _Session:
             if each.name == name:
                 return each.id
         raise TerraceError(
-            Fault(f"registry {name}", "is no credential of this account", "scripts/gpu.py registry add NAME")
+            Fault(
+                f"registry {name}",
+                "is no credential of this account",
+                "Make it: scripts/gpu.py registry NAME USER",
+            )
         )
 
     def _workers_to_send(self, endpoint: Endpoint, *, fresh: bool) -> Props | None:

@@ -5,16 +5,6 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Parameters(Protocol):
-    """SSM parameters of a stack."""
-
-    def put_secret(self, name: str, value: str) -> None:
-        """Writes a secret into a parameter that exists, under the key that it has."""
-
-    def parameter_version(self, name: str) -> int | None:
-        """How often it was written (1: only made), or None where there is none."""
-
-
 class Digests(Protocol):
     """Where digests and revisions are published."""
 

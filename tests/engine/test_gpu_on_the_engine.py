@@ -68,7 +68,7 @@ def test_a_life_of_an_endpoint(bare: Project, runpod: RunPodServer, tmp_path: Pa
     assert project.steps() == {}
     endpoint.body["timeout"] = 1000
     project.pulumi("refresh", "--yes")
-    assert project.steps() == {"pulumi-python:dynamic/gpu:Endpoint::endpoint": "update"}
+    assert project.steps()["pulumi-python:dynamic/gpu:Endpoint::endpoint"] == "update"
     project.up()
     assert endpoint.body["timeout"] == 300_000
 
