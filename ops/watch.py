@@ -239,9 +239,8 @@ def _row(
     threshold = alarms[0].threshold
     assert threshold is not None  # noqa: S101 grouped by it
     scale = float(threshold.scale)
-    per_hour = (
-        alarm.period_seconds / HOUR if alarm.parts[0].statistic == "Sum" and not alarm.expression else 1.0
-    )
+    counted = alarm.parts[0].statistic in ("Sum", "SampleCount") and not alarm.expression
+    per_hour = alarm.period_seconds / HOUR if counted else 1.0
     series = tuple((moment, value * per_hour * scale) for moment, value in history)
     value = series[-1][1] if series else None
     if recent and alarm.period_seconds <= FIVE_MINUTES:

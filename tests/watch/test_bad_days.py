@@ -128,7 +128,7 @@ def test_during_a_deploy_or_a_climb_the_composite_is_silent_and_speaks_after_it_
     assert "scale-up-review" in alarmed(stack.told(101, 140))
 
 
-def test_a_clean_week_tells_nobody_of_anything(stack: Stack) -> None:
+def test_two_clean_days_tell_nobody_of_anything(stack: Stack) -> None:
     healthy: dict[Metric, tuple[float, str, Callable[[], Iterable[int]]]] = {
         m.MEMORY: (55, "app", lambda: range(2 * DAY)),
         m.CPU: (20, "app", lambda: range(0, 2 * DAY, 5)),

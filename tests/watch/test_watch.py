@@ -67,6 +67,10 @@ def test_requests_are_shown_a_second(report: watch.Report) -> None:
     assert 0 < requests.value < 6  # up to 1 500 in the five minutes of the last datum
 
 
+def test_a_count_is_shown_for_the_alarms_own_period(report: watch.Report) -> None:
+    assert row(report, "app-heartbeat").value == pytest.approx(1, abs=0.2)
+
+
 def test_an_alarm_without_data_says_so_and_shows_no_value(report: watch.Report) -> None:
     connections = row(report, "app-connections")
     assert (connections.state, connections.value) == ("INSUFFICIENT_DATA", None)
