@@ -1,4 +1,4 @@
-"""A box that is only pretended: processes, Nginx, releases and time in memory, and a kill at any step that changes them."""
+"""A box that is only pretended: processes, Nginx, releases and time in memory, and a kill at any changing step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from infra.core.release import Manifest, Migrations, Part, PartFiles
 from infra.host.box.deploy.engine import Engine
-from infra.host.box.deploy.errors import DeployError, RefusedError
+from infra.host.box.deploy.errors import DeployError, Interrupted, RefusedError
 from infra.host.box.deploy.model import PORTS, Instance, Intent, Outcome, Patience, State, Unpacked
 from infra.host.box.deploy.ports import Box, Room
 
@@ -68,6 +68,7 @@ class World:
     watched: bool = False
     steps: int = 0
     kill_at: int | None = None
+    interrupt_at: int | None = None
     said: list[tuple[str, str]] = field(default_factory=list)
     ends: list[Instance] = field(default_factory=list)
     open_connections: int = 0
@@ -76,7 +77,10 @@ class World:
     # -- what tests do with it
 
     def engine(self, **patience: float) -> Engine:
-        return Engine(self.box(), PretendedJournal(self), Patience(**patience), lambda *said: self.said.append(said))
+        return Engine(self.box(), PretendedJournal(self), Patience(**patience), self.hear)
+
+    def hear(self, step: str, what: str) -> None:
+        self.said.append((step, what))
 
     def box(self) -> Box:
         parts = Pretended(self)
@@ -121,16 +125,17 @@ class World:
             self.request()
         if self.kill_at is not None and self.steps >= self.kill_at:
             raise Killed
+        if self.interrupt_at is not None and self.steps >= self.interrupt_at:
+            self.interrupt_at = None
+            raise Interrupted
 
     def alive(self, instance: Instance) -> Process | None:
         process = self.processes.get(instance)
         if process is None:
             return None
         habit = self.habits.get(process.version, Habit(part=instance.part))
-        if habit.part is instance.part and habit.dies_after is not None:
-            if self.time - process.started >= habit.dies_after:
-                return None
-        return process
+        ends = habit.dies_after if habit.part is instance.part else None
+        return None if ends is not None and self.time - process.started >= ends else process
 
     def listens(self, instance: Instance) -> bool:
         process = self.alive(instance)

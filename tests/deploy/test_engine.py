@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -64,7 +65,9 @@ def test_the_first_release_of_a_box_serves_and_is_written_down() -> None:
 
 
 @pytest.mark.parametrize("strategy", BESIDE)
-def test_beside_its_predecessor_a_release_is_taken_up_and_every_request_is_answered(strategy: Strategy) -> None:
+def test_beside_its_predecessor_a_release_is_taken_up_and_every_request_is_answered(
+    strategy: Strategy,
+) -> None:
     world = serving("v1")
     outcome = release(world, "v2", strategy)
     assert outcome.result is Result.RELEASED
@@ -124,7 +127,9 @@ def test_a_release_that_cannot_be_had_begins_nothing() -> None:
 @pytest.mark.parametrize("part", [BACKEND, FRONTEND])
 @pytest.mark.parametrize("strategy", BESIDE)
 @pytest.mark.parametrize(
-    "habit", [Habit(never_healthy=True), Habit(dies_after=0.0), Habit(dies_after=7.0)], ids=["never", "exits", "dies"]
+    "habit",
+    [Habit(never_healthy=True), Habit(dies_after=0.0), Habit(dies_after=7.0)],
+    ids=["never", "exits", "dies"],
 )
 def test_a_release_that_fails_beside_its_predecessor_is_taken_back_and_no_request_is_lost(
     strategy: Strategy, habit: Habit, part: Part
@@ -246,18 +251,9 @@ def test_a_broken_release_is_left_by_the_next_one_and_by_a_rollback() -> None:
 
 def test_a_signal_brings_the_box_back_and_is_written_down() -> None:
     world = serving("v1")
-    engine = world.engine()
-    real, calls = engine._box.clock.sleep, []
-
-    def sleep(seconds: float) -> None:
-        calls.append(seconds)
-        if len(calls) == 9:
-            raise Interrupted
-        real(seconds)
-
-    engine._box.clock.sleep = sleep  # type: ignore[method-assign]
+    world.interrupt_at = world.steps + 9
     with pytest.raises(Interrupted):
-        engine.release("v2", Strategy.ROLLING, by="kim", reason="")
+        release(world, "v2")
     assert (world.dark, world.lines[-1]["result"]) == ([], Result.INTERRUPTED)
     settled(world)
 
@@ -281,10 +277,8 @@ def kill_points(strategy: Strategy, habits: dict[str, Habit] | None = None) -> i
 def killed(world: World, at: int, strategy: Strategy) -> None:
     """Releases v2 until the kill; nothing else runs after it, and the services go on as they are."""
     world.steps, world.kill_at = 0, at
-    try:
+    with suppress(Killed):
         release(world, "v2", strategy)
-    except Killed:
-        pass
     world.kill_at = None
 
 
@@ -339,7 +333,9 @@ def test_a_power_cut_at_any_step_ends_with_what_was_written_down_serving(strateg
 @given(
     kills=st.lists(st.integers(1, 60), max_size=4),
     strategies=st.lists(st.sampled_from(EVERY), min_size=5, max_size=5),
-    habit=st.sampled_from([None, Habit(never_healthy=True), Habit(dies_after=7.0), Habit(dies_after=7.0, part=FRONTEND)]),
+    habit=st.sampled_from(
+        [None, Habit(never_healthy=True), Habit(dies_after=7.0), Habit(dies_after=7.0, part=FRONTEND)]
+    ),
 )
 def test_however_often_killed_and_whatever_the_release_the_end_is_whole(
     kills: list[int], strategies: list[Strategy], habit: Habit | None

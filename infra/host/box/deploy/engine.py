@@ -9,7 +9,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 
-from .._release import ROLE_PARTS, Part, released_in, stamp
+from infra.core.release import ROLE_PARTS, Part, released_in, stamp
+
 from .errors import DeployError, Interrupted, RefusedError, UnhealthyError
 from .journal import Journal, interrupted
 from .model import (

@@ -5,7 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 
-from .._release import Part
+from infra.core.release import Part
+
 from . import sockets
 from .model import HEALTH, Instance
 

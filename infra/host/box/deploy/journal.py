@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from .._release import Part
+from infra.core.release import Part
+
 from .errors import DeployError
 from .model import Intent, Outcome, Result, Serving, State
 

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .._release import stamp
+from infra.core.release import stamp
+
 from .errors import RefusedError
 
 _POLL_SECONDS = 0.2

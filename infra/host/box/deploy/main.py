@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from .._release import ROLE_PARTS, ReleaseError, check_version
+from infra.core.release import ROLE_PARTS, ReleaseError, check_version
+
 from . import lock, talk
 from .engine import Engine
 from .errors import DeployError, Interrupted, RefusedError

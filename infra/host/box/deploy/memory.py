@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .._release import Part
+from infra.core.release import Part
+
 from .ports import Room
 
 MEMINFO = Path("/proc/meminfo")

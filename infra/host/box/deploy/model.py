@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from .._release import Manifest, Part, stamp
+from infra.core.release import Manifest, Part, stamp
 
 PORTS: Mapping[Part, tuple[int, int]] = {Part.BACKEND: (8080, 8081), Part.FRONTEND: (3000, 3001)}
 """Two for each part, so that a release can stand beside its predecessor."""

@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from .._release import ROLE_PARTS
+from infra.core.release import ROLE_PARTS
+
 from .errors import DeployError
 
 FACTS = Path("/etc/terrace/box.json")

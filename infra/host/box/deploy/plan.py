@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._release import ROLE_PARTS, Part, Published, released_in
+from infra.core.release import ROLE_PARTS, Part, Published, released_in
+
 from .errors import RefusedError
 from .model import Patience, State, Strategy, Verb
 from .ports import Memory

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from .._release import Part
+from infra.core.release import Part
+
 from .model import Instance, Unpacked
 
 

@@ -11,7 +11,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from .._release import Part
+from infra.core.release import Part
+
 from .command import run
 from .errors import DeployError
 from .journal import write_whole

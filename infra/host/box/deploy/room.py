@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .._release import Part
+from infra.core.release import Part
+
 from .errors import RefusedError
 from .model import State, Strategy
 from .ports import Memory

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from .._release import (
+from infra.core.release import (
     CURRENT_KEY,
     MANIFEST,
     Manifest,
@@ -25,6 +25,7 @@ from .._release import (
     archive_key,
     check_version,
 )
+
 from .errors import DeployError, RefusedError
 from .model import Unpacked
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .._release import stamp
+from infra.core.release import stamp
 
 _POLL_SECONDS = 0.1
 

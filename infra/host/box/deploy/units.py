@@ -6,7 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
-from .._release import Part
+from infra.core.release import Part
+
 from . import sockets
 from .command import run
 from .journal import write_whole
