@@ -35,6 +35,18 @@ class Part(StrEnum):
     FRONTEND = "frontend"
 
 
+class Strategy(StrEnum):
+    """How a release is taken up.
+
+    `ROLLING` puts one new service beside its predecessor at a time, `BLUE_GREEN` all of them before it switches;
+    `BIG_BANG` stops the old ones first and needs no more memory than they had.
+    """
+
+    ROLLING = "rolling"
+    BLUE_GREEN = "blue-green"
+    BIG_BANG = "big-bang"
+
+
 ROLE_PARTS: Mapping[str, tuple[Part, ...]] = {
     "single": (Part.BACKEND, Part.FRONTEND),
     "backend": (Part.BACKEND,),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from contextlib import suppress
 from dataclasses import replace
 
@@ -9,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.core.release import Part
+from infra.core.release import Part, Strategy
 from infra.host.box.deploy.errors import DeployError, Interrupted, RefusedError
-from infra.host.box.deploy.model import Instance, Result, Serving, State, Strategy
+from infra.host.box.deploy.model import Instance, Result, Serving, State
 from tests.deploy.pretended import START_SECONDS, Habit, Killed, World, copied
 
 BACKEND, FRONTEND = Part.BACKEND, Part.FRONTEND
@@ -150,6 +151,18 @@ def test_a_big_bang_that_fails_ends_with_the_predecessor_serving_again(habit: Ha
     outcome = release(world, "v2", Strategy.BIG_BANG)
     assert (outcome.result, versions(world)) == (Result.ROLLED_BACK, {"v1"})
     assert outcome.downtime_seconds >= 3
+    settled(world)
+
+
+def test_half_a_release_left_by_a_kill_goes_back_whole_when_the_other_half_fails() -> None:
+    for at in itertools.count(1):
+        world = serving("v1", habits={"v2": Habit(dies_after=7.0, part=FRONTEND)})
+        killed(world, at, Strategy.ROLLING)
+        if world.state.parts[BACKEND].version == "v2":
+            break
+    assert versions(world) == {"v1", "v2"}
+    assert release(world, "v2").result is Result.ROLLED_BACK
+    assert versions(world) == {"v1"}
     settled(world)
 
 

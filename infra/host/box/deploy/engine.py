@@ -9,23 +9,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 
-from infra.core.release import ROLE_PARTS, Part, released_in, stamp
+from infra.core.release import ROLE_PARTS, Part, Strategy, released_in, stamp
 
 from .errors import DeployError, Interrupted, RefusedError, UnhealthyError
 from .journal import Journal, interrupted
-from .model import (
-    PORTS,
-    Instance,
-    Intent,
-    Outcome,
-    Patience,
-    Result,
-    Serving,
-    State,
-    Strategy,
-    Unpacked,
-    Verb,
-)
+from .model import PORTS, Instance, Intent, Outcome, Patience, Result, Serving, State, Unpacked, Verb
 from .ports import Box, Say
 from .room import check_room
 
@@ -137,7 +125,7 @@ class Engine:
             self._journal.save(self._journal.state().arrived(version, back=back))
             outcome = self._outcome(Result.RELEASED, intent, began)
         except DeployError as error:
-            outcome = self._back(intent, before, changing, error, began)
+            outcome = self._back(intent, before, error, began)
         except Interrupted:
             self._say("interrupted", "bringing the box back")
             self._bring(force=True)
@@ -205,17 +193,16 @@ class Engine:
         if Part.BACKEND in instances:
             self._box.units.follow(release)
 
-    def _back(
-        self, intent: Intent, before: State, changing: tuple[Part, ...], error: DeployError, began: float
-    ) -> Outcome:
-        """Everything as it was before the deploy, parts that had passed already included."""
+    def _back(self, intent: Intent, before: State, error: DeployError, began: float) -> Outcome:
+        """What served whole before the deploy, on every part: also on those that an earlier, killed run had switched."""
         self._say("back", f"{intent.version} failed: {error}")
         try:
             self._bring(force=True)
-            for part in reversed(changing):
-                was = before.parts.get(part)
-                if was is not None and _version(self._journal.state(), part) != was.version:
-                    self._beside(self._box.releases.take(was.version), (part,))
+            for part in reversed(ROLE_PARTS[self._box.role]):
+                was = _version(before, part)
+                whole = before.current if was and before.current != intent.version else ""
+                if (wanted := whole or was) and _version(self._journal.state(), part) != wanted:
+                    self._beside(self._box.releases.take(wanted), (part,))
         except DeployError as again:
             reason = f"{error} On the way back: {again}"
             return self._outcome(Result.FAILED, intent, began, reason)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from infra.core.release import ROLE_PARTS, ReleaseError, check_version
+from infra.core.release import ROLE_PARTS, ReleaseError, Strategy, check_version
 
 from . import lock, talk
 from .engine import Engine
@@ -24,7 +24,7 @@ from .health import HttpHealth
 from .journal import FileJournal
 from .memory import BoxMemory
 from .migrate import Migrations
-from .model import KEEP_RELEASES, Outcome, Patience, Result, Strategy, Verb
+from .model import KEEP_RELEASES, Outcome, Patience, Result, Verb
 from .place import NGINX, RUN, Place
 from .plan import plan
 from .ports import Box

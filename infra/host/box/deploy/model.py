@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from infra.core.release import Manifest, Part, stamp
+from infra.core.release import Manifest, Part, Strategy, stamp
 
 PORTS: Mapping[Part, tuple[int, int]] = {Part.BACKEND: (8080, 8081), Part.FRONTEND: (3000, 3001)}
 """Two for each part, so that a release can stand beside its predecessor."""
@@ -19,18 +19,6 @@ HEALTH: Mapping[Part, str] = {Part.BACKEND: "/actuator/health", Part.FRONTEND: "
 
 KEEP_RELEASES = 5
 """How many releases stay on the disk, the one that serves among them; at least two, or there is no way back."""
-
-
-class Strategy(StrEnum):
-    """How a release is taken up.
-
-    `ROLLING` puts one new service beside its predecessor at a time, `BLUE_GREEN` all of them before it switches;
-    `BIG_BANG` stops the old ones first and needs no more memory than they had.
-    """
-
-    ROLLING = "rolling"
-    BLUE_GREEN = "blue-green"
-    BIG_BANG = "big-bang"
 
 
 class Verb(StrEnum):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.core.release import ROLE_PARTS, Part, Published, released_in
+from infra.core.release import ROLE_PARTS, Part, Published, Strategy, released_in
 
 from .errors import RefusedError
-from .model import Patience, State, Strategy, Verb
+from .model import Patience, State, Verb
 from .ports import Memory
 from .room import check_room
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from infra.core.release import Part
+from infra.core.release import Part, Strategy
 
 from .errors import RefusedError
-from .model import State, Strategy
+from .model import State
 from .ports import Memory
 
 MIGRATION_HEAP_MIB = 256
