@@ -59,6 +59,7 @@ class World:
     migration_fails: set[str] = field(default_factory=set)
     kept: set[str] = field(default_factory=set)
     worker: str = ""
+    worker_fails: bool = False
     wanted_version: str = ""
     state: State = field(default_factory=State)
     under_way: Intent | None = None
@@ -221,6 +222,8 @@ class Pretended:
         world.step()
 
     def follow(self, release: Unpacked) -> None:
+        if self._world.worker_fails:
+            raise DeployError("the worker does not start", "Look")
         self._world.worker = release.version
 
     # Proxy

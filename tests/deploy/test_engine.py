@@ -171,11 +171,19 @@ def test_what_dies_after_its_soak_is_not_the_deploys_business() -> None:
     assert release(world, "v2").result is Result.RELEASED
 
 
-def test_a_first_release_that_fails_leaves_a_box_without_one() -> None:
-    world = World(habits={"v1": Habit(never_healthy=True)})
+@pytest.mark.parametrize("part", [BACKEND, FRONTEND])
+def test_a_first_release_that_fails_leaves_a_box_without_one(part: Part) -> None:
+    world = World(habits={"v1": Habit(dies_after=7.0, part=part)})
     assert release(world, "v1").result is Result.ROLLED_BACK
     assert (world.state, world.processes) == (State(), {})
     assert release(world, "v2").result is Result.RELEASED
+
+
+def test_a_worker_that_does_not_follow_is_said_and_changes_nothing_else() -> None:
+    world = serving("v1", worker_fails=True)
+    assert release(world, "v2").result is Result.RELEASED
+    assert any(step == "worker" for step, _ in world.said)
+    settled(world)
 
 
 def test_an_old_service_gets_time_to_drain_and_is_then_asked_to_end() -> None:

@@ -41,7 +41,7 @@ def run(
             "Look at the box's load, try again",
         ) from error
     if done.returncode:
-        words = (done.stderr.strip() or done.stdout.strip())[-800:]
+        words = (done.stderr.strip() or done.stdout.strip())[-800:].rstrip(".")
         raise DeployError(
             f"`{' '.join(argv[:3])}` ended with {done.returncode}: {words or 'no message'}", "See above"
         )

@@ -191,12 +191,16 @@ class Engine:
             state = state.serving(part, release.version, instance.port)
         self._journal.save(state)
         if Part.BACKEND in instances:
-            self._box.units.follow(release)
+            try:
+                self._box.units.follow(release)
+            except DeployError as error:
+                self._say("worker", f"does not follow, what serves does: {error}")
 
     def _back(self, intent: Intent, before: State, error: DeployError, began: float) -> Outcome:
-        """What served whole before the deploy, on every part: also on those that an earlier, killed run had switched."""
+        """What served whole before, on every part: also on those that an earlier, killed run had switched."""
         self._say("back", f"{intent.version} failed: {error}")
         try:
+            self._journal.save(self._journal.state().only(before.parts))
             self._bring(force=True)
             for part in reversed(ROLE_PARTS[self._box.role]):
                 was = _version(before, part)

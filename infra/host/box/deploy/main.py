@@ -243,25 +243,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    def verb(name: str, help_: str, *, version: str | None = None) -> argparse.ArgumentParser:
+    def verb(name: str, help_: str) -> argparse.ArgumentParser:
         made = verbs.add_parser(name, help=help_, description=help_, allow_abbrev=False)
-        if version is not None:
-            made.add_argument("version", nargs=version, default="", metavar="VERSION")
         made.add_argument("--json", action="store_true", help="data as JSON")
         return made
 
-    changing = [
-        verb(
-            "release",
-            f"take up a published release; the newest {KEEP_RELEASES} stay on the disk",
-            version="1",
-        ),
-        verb("rollback", "go back to the release before; the database stays as it is"),
-    ]
-    changing[0].set_defaults(version=None)
-    planning = verb(
-        "plan", "say what a release would do; without VERSION, what a rollback would", version="?"
-    )
+    release = verb("release", f"take up a published release; the newest {KEEP_RELEASES} stay on the disk")
+    release.add_argument("version", metavar="VERSION")
+    changing = [release, verb("rollback", "go back to the release before; the database stays as it is")]
+    planning = verb("plan", "say what a release would do; without VERSION, what a rollback would")
+    planning.add_argument("version", nargs="?", default="", metavar="VERSION")
     for each in (*changing, planning):
         each.add_argument(
             "--strategy",

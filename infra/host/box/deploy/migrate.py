@@ -21,6 +21,7 @@ TIMEOUT_SECONDS = 1800.0
 """A migration that rewrites a large table takes minutes; more than half an hour wants a hand of its own."""
 
 _POLL_SECONDS = 0.5
+_JVM_NOTE = "Picked up JAVA_TOOL_OPTIONS"
 
 
 class Migrations:
@@ -48,7 +49,9 @@ class Migrations:
             errors="replace",
             check=False,
         )
-        words = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+        words = [
+            line.strip() for line in done.stdout.splitlines() if line.strip() and not line.startswith(_JVM_NOTE)
+        ]
         if done.returncode:
             raise DeployError(
                 f"the migrations of {release.version} ended with {done.returncode}: {' / '.join(words[-6:])}",

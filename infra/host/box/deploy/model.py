@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -90,6 +90,10 @@ class State:
     def serving(self, part: Part, version: str, port: int) -> State:
         """The same with that part served so."""
         return replace(self, parts={**self.parts, part: Serving(version, port)})
+
+    def only(self, parts: Collection[Part]) -> State:
+        """The same with no other parts than those served."""
+        return replace(self, parts={part: each for part, each in self.parts.items() if part in parts})
 
     def arrived(self, version: str, *, back: bool) -> State:
         """The same with a release that serves whole now, by going on or by going back."""

@@ -77,7 +77,8 @@ def _steps(
     groups = [changing] if strategy is Strategy.BLUE_GREEN else [(part,) for part in changing]
     for group in groups:
         new = " and ".join(f"{part.value} on {state.spare(part).port}" for part in group)
-        steps += [f"start {new} beside what serves", "switch", soak]
-        if any(part in state.parts for part in group):
+        beside = any(part in state.parts for part in group)
+        steps += [f"start {new}{' beside what serves' if beside else ''}", "switch", soak]
+        if beside:
             steps.append(f"drain and stop the old {' and '.join(part.value for part in group)}")
     return steps

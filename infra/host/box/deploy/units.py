@@ -73,7 +73,8 @@ class Systemd:
     def follow(self, release: Unpacked) -> None:
         """The worker runs the backend's jar: it is restarted where it runs."""
         self._write("worker.env", _environment(release, Part.BACKEND))
-        run(["systemctl", "try-restart", WORKER])
+        if run(["systemctl", "show", "--property=ActiveState", "--value", WORKER]).strip() == "active":
+            run(["systemctl", "restart", WORKER], timeout_seconds=STOP_SECONDS)
 
     def _loaded(self, instance: Instance) -> bool:
         return self._show(instance)["ActiveState"] == "failed"
