@@ -58,7 +58,9 @@ def _authority(directory: Path) -> tuple[x509.Certificate, ec.EllipticCurvePriva
         directory.mkdir(parents=True, exist_ok=True)
         key = ec.generate_private_key(ec.SECP256R1())
         name = _name("terrace embedded cloud")
-        builder = _builder(name, name, key).add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
+        builder = _builder(name, name, key).add_extension(
+            x509.BasicConstraints(ca=True, path_length=0), critical=True
+        )
         part = path.with_suffix(".part")
         part.touch(mode=0o600)
         part.write_bytes(
@@ -86,8 +88,8 @@ def _context(directory: Path) -> ssl.SSLContext:
     ]
     certificate = (
         _builder(_name("s3"), issuer.subject, key)
-        .add_extension(x509.SubjectAlternativeName(names), False)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(issuer_key, hashes.SHA256())
     )
     path = directory / "endpoint.pem"

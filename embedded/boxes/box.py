@@ -237,7 +237,9 @@ class Box:
                 spec,
                 around.environment,
                 trusted=around.trusted if first else b"",
-                authorities=(around.tree / seed.AUTHORITIES).read_bytes() if first and around.trusted else b"",
+                authorities=(around.tree / seed.AUTHORITIES).read_bytes()
+                if first and around.trusted
+                else b"",
             ),
         )
         # Relative to the box's directory, so that only the tree's path has to be free of the option's separators.

@@ -66,18 +66,30 @@ def lay_out(
     """
     for name in ("backend", "frontend", "migrations"):
         (directory / name).mkdir(parents=True)
-    shutil.copyfile(backend_jar(cache, progress), directory / "backend" / "app.jar")
-    shutil.copyfile(HERE / "frontend" / "server.js", directory / "frontend" / "server.js")
+    jar = directory / "backend" / "app.jar"
+    shutil.copy2(backend_jar(cache, progress), jar)
+    shutil.copy2(HERE / "frontend" / "server.js", directory / "frontend" / "server.js")
     files = sorted((HERE / "migrations").glob("V*.sql"))
     for file in files[:migrations]:
-        shutil.copyfile(file, directory / "migrations" / file.name)
+        shutil.copy2(file, directory / "migrations" / file.name)
     if fault is not None:
-        (directory / fault.part / "fault").write_text(
-            f"{fault.kind} {fault.after_seconds}\n", encoding="utf-8"
-        )
+        text = f"{fault.kind} {fault.after_seconds}\n"
+        if fault.part == "frontend":
+            (directory / "frontend" / "fault").write_text(text, encoding="utf-8")
+        else:
+            with zipfile.ZipFile(jar, "a") as opened:
+                opened.writestr(zipfile.ZipInfo("fault", _EPOCH), text)
     about = {"version": version, "migrate": ["java", "-jar", "backend/app.jar", "--migrate"]}
     (directory / "release.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    _as_old_as_its_sources(directory)
     return directory
+
+
+def _as_old_as_its_sources(directory: Path) -> None:
+    """So that the same sample, laid out twice, is the same release."""
+    newest = max(path.stat().st_mtime for path in HERE.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    for path in directory.rglob("*"):
+        os.utime(path, (newest, newest))
 
 
 def backend_jar(cache: Path, progress: Callable[[str], None] = lambda _: None) -> Path:

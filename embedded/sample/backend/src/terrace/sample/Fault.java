@@ -1,18 +1,18 @@
 package terrace.sample;
 
 import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
+import java.nio.charset.StandardCharsets;
 
-/** What a release does wrong on purpose: the word in its file `backend/fault`; none in a release that is sound. */
+/** What a release does wrong on purpose: the word in `fault` of its jar; none in a release that is sound. */
 record Fault(String kind, int seconds) {
-    static Fault of(Path release) throws IOException {
-        var file = release.resolve("backend/fault");
-        if (!Files.exists(file)) {
-            return new Fault("", 0);
+    static Fault ofThisJar() throws IOException {
+        try (var file = Fault.class.getResourceAsStream("/fault")) {
+            if (file == null) {
+                return new Fault("", 0);
+            }
+            var words = new String(file.readAllBytes(), StandardCharsets.UTF_8).strip().split(" ");
+            return new Fault(words[0], words.length > 1 ? Integer.parseInt(words[1]) : 0);
         }
-        var words = Files.readString(file).strip().split(" ");
-        return new Fault(words[0], words.length > 1 ? Integer.parseInt(words[1]) : 0);
     }
 
     boolean neverHealthy() {

@@ -17,7 +17,7 @@ public final class Main {
             }
             return;
         }
-        var fault = Fault.of(settings.release());
+        var fault = Fault.ofThisJar();
         fault.atStart();
         var database = new Database(settings, 10);
         var api = new Api(settings, database, fault);

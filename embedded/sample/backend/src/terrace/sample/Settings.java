@@ -1,17 +1,15 @@
 package terrace.sample;
 
-import java.nio.file.Path;
 import java.util.Map;
 
 /** What the environment says: the names that the host gives every backend (SPRING_DATASOURCE_*, UPLOADS_BUCKET, …). */
 record Settings(
-        String version, Path release, int port, String databaseUrl, String databaseUser, String databasePassword,
+        String version, int port, String databaseUrl, String databaseUser, String databasePassword,
         String uploadsBucket, String region, String endpoint) {
 
     static Settings of(Map<String, String> environment) {
         return new Settings(
                 environment.getOrDefault("TERRACE_VERSION", "unreleased"),
-                Path.of(environment.getOrDefault("TERRACE_RELEASE", ".")),
                 Integer.parseInt(environment.getOrDefault("PORT", "8080")),
                 required(environment, "SPRING_DATASOURCE_URL"),
                 required(environment, "SPRING_DATASOURCE_USERNAME"),
