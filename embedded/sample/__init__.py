@@ -7,6 +7,6 @@ Nothing has to be on this machine for it but what boxes need: the backend is com
 
 from __future__ import annotations
 
-from embedded.sample.build import BuildError, Fault, backend_jar, lay_out
+from embedded.sample.build import BuildError, Fault, FaultKind, backend_jar, lay_out
 
-__all__ = ["BuildError", "Fault", "backend_jar", "lay_out"]
+__all__ = ["BuildError", "Fault", "FaultKind", "backend_jar", "lay_out"]

@@ -50,7 +50,9 @@ class Migrations:
             check=False,
         )
         words = [
-            line.strip() for line in done.stdout.splitlines() if line.strip() and not line.startswith(_JVM_NOTE)
+            line.strip()
+            for line in done.stdout.splitlines()
+            if line.strip() and not line.startswith(_JVM_NOTE)
         ]
         if done.returncode:
             raise DeployError(
