@@ -61,7 +61,7 @@ class Systemd:
     def start(self, instance: Instance, release: Unpacked, *, wait: bool = True) -> None:
         """Writes the instance's environment and starts it; `wait=False` only queues the job."""
         name = f"{instance.part.value}@{instance.port}.env"
-        self._write(name, {**_environment(release, instance.part), "PORT": str(instance.port)})
+        self._write(name, {**_environment(release, instance.part), **_place(instance)})
         run(["systemctl", "reset-failed", instance.unit]) if self._loaded(instance) else None
         run(["systemctl", "start", *([] if wait else ["--no-block"]), instance.unit])
         self._restarts[instance] = int(self._show(instance)["NRestarts"]) if wait else 0
@@ -90,6 +90,14 @@ class Systemd:
         write_whole(path, "".join(f"{key}={value}\n" for key, value in values.items()), mode=0o640)
         if os.geteuid() == 0:
             shutil.chown(path, "root", GROUP)
+
+
+def _place(instance: Instance) -> dict[str, str]:
+    """Where it listens, in the names that Spring Boot, and Next.js's standalone server, read."""
+    port = str(instance.port)
+    if instance.part is Part.BACKEND:
+        return {"PORT": port, "SERVER_PORT": port, "SERVER_ADDRESS": "127.0.0.1"}
+    return {"PORT": port, "HOSTNAME": "127.0.0.1"}
 
 
 def _environment(release: Unpacked, part: Part) -> dict[str, str]:
