@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from bench.served import Served, served
 from tests.boxes.conftest import pytest_runtest_setup
-from tests.boxes_deploy.support import Served, served
 
 __all__ = ["pytest_runtest_setup"]
 

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
+from bench.served import Served, note
 from embedded.sample import Fault, FaultKind
 from infra.core.release import archive_key
-from tests.boxes_deploy.support import Served, note
 
 pytestmark = [pytest.mark.box, pytest.mark.drill, pytest.mark.engine]
 

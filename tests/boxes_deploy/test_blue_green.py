@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.boxes_deploy.support import Served, note
+from bench.served import Served, note
 
 pytestmark = [pytest.mark.box, pytest.mark.drill, pytest.mark.engine]
 

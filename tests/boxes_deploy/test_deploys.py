@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.boxes_deploy.support import ROOT, Served, note
+from bench.served import ROOT, Served, note
 
 pytestmark = [pytest.mark.box, pytest.mark.drill, pytest.mark.engine]
 

@@ -8,7 +8,7 @@ import json
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +20,17 @@ import pytest
 from embedded import endpoint
 from embedded.aws.faults import Fault, FaultKind
 from embedded.aws.server import ApiServer
-from embedded.boxes import BoxSpec, Host, Identity, VolumeSpec
+from embedded.boxes import Host, Identity, VolumeSpec
 from embedded.boxes.model import GIBIBYTE
-from tests.boxes.support import Cloud, keys
+from tests.boxes.support import BOOT_SECONDS, Cloud, keys
 
 ROOT = Path(__file__).parents[2]
 REGION, ACCOUNT = "ap-northeast-2", "123456789012"
 BACKUPS, UPLOADS = f"terrace-dev-backups-{ACCOUNT}", f"terrace-dev-uploads-{ACCOUNT}"
 PARAMETER = "/terrace/dev/database/backup-passphrase"
 SHIPPED = ("infra/__init__.py", "infra/core/__init__.py", "infra/core/errors.py", "infra/core/naming.py")
+ARCHIVE_SECONDS = 5
+"""How often the archive closes a segment here, instead of every 120 s."""
 RUN_SECONDS = 300.0
 
 PREPARE = """
@@ -85,7 +87,7 @@ class World:
         self.client("ssm").put_parameter(Name=PARAMETER, Value="unset", Type="SecureString")
 
     @contextmanager
-    def bucket_unreachable(self) -> Iterator[None]:
+    def bucket_unreachable(self) -> Generator[None]:
         """S3 answers nothing but errors."""
         self.api.faults.add(
             Fault(
@@ -123,7 +125,7 @@ class World:
         )
         cloud.put(volume, spec)
         cloud.booted(spec)
-        machine = Machine(self, spec)
+        machine = Machine(cloud.host, self.client, spec.instance_id)
         machine.install()
         return machine
 
@@ -132,14 +134,17 @@ class World:
 class Machine:
     """One box."""
 
-    world: World
-    spec: BoxSpec
+    host: Host
+    client: Callable[[str], Any]
+    instance_id: str
+    backups: str = BACKUPS
+    uploads: str = UPLOADS
 
     def run(
         self, script: str, *, stdin: bytes = b"", seconds: float = RUN_SECONDS, check: bool = True
     ) -> Any:
         """Runs a shell script as root in the box."""
-        done = self.world.cloud.host.run(self.spec.instance_id, script, stdin=stdin, timeout_seconds=seconds)
+        done = self.host.run(self.instance_id, script, stdin=stdin, timeout_seconds=seconds)
         if check:
             assert done.returncode == 0, (
                 f"{script!r} ended with {done.returncode}: {done.stdout}{done.stderr}"
@@ -164,8 +169,8 @@ class Machine:
             "stack": "dev",
             "region": REGION,
             "role": "single",
-            "backups_bucket": BACKUPS,
-            "uploads_bucket": UPLOADS,
+            "backups_bucket": self.backups,
+            "uploads_bucket": self.uploads,
             "parameters": "/terrace/dev",
         }
         self.run("cat > /etc/terrace/box.json", stdin=json.dumps(facts).encode())
@@ -206,10 +211,10 @@ class Machine:
     def add_receipts(self, count: int) -> None:
         """Rows with vectors, of which every tenth names an upload that exists."""
         before = int(self.sql("select count(*) from receipts"))
-        s3 = self.world.client("s3")
+        s3 = self.client("s3")
         for number in range(before, before + count):
             if number % 10 == 0:
-                s3.put_object(Bucket=UPLOADS, Key=f"receipts/{number}", Body=b"receipt")
+                s3.put_object(Bucket=self.uploads, Key=f"receipts/{number}", Body=b"receipt")
         self.sql(f"""
             insert into receipts (id, merchant, paid_on, total_krw, upload_key, embedding)
             select gen_random_uuid(), 'shop ' || n, '2026-11-01', n * 100,
@@ -232,10 +237,10 @@ class Machine:
         from datetime import UTC, datetime, timedelta
 
         now = datetime.now(UTC)
-        points = self.world.client("cloudwatch").get_metric_statistics(
+        points = self.client("cloudwatch").get_metric_statistics(
             Namespace="terrace",
             MetricName=name,
-            Dimensions=[{"Name": "InstanceId", "Value": self.spec.instance_id}],
+            Dimensions=[{"Name": "InstanceId", "Value": self.instance_id}],
             StartTime=now - timedelta(hours=1),
             EndTime=now + timedelta(minutes=2),
             Period=60,
@@ -278,18 +283,13 @@ class Machine:
 
     def power_cut(self) -> None:
         """The plug is pulled, and put in again; /data is mounted as at any boot."""
-        host = self.world.cloud.host
-        boots = host.box(self.spec.instance_id).boots
-        host.power_cut(self.spec.instance_id)
-        host.power_on(self.spec.instance_id)
-        self.world.cloud.booted(self.spec, boots=boots + 1)
+        boots = self.host.box(self.instance_id).boots
+        self.host.power_cut(self.instance_id)
+        self.host.power_on(self.instance_id)
+        self.host.wait(
+            self.instance_id, lambda box: box.booted and box.boots > boots, timeout_seconds=BOOT_SECONDS
+        )
         self.mount()
-
-    def drop(self) -> None:
-        """Terminates the box and its volume."""
-        cloud = self.world.cloud
-        volume = f"vol-{self.spec.instance_id[2:]}"
-        cloud.drop(self.spec.instance_id, volume)
 
 
 def open_world(directory: Path) -> World:
@@ -324,7 +324,7 @@ def until(check: Any, *, seconds: float = 60.0) -> Any:
 
 
 @contextmanager
-def restored(machine: Machine, *arguments: str) -> Iterator[dict[str, Any]]:
+def restored(machine: Machine, *arguments: str) -> Generator[dict[str, Any]]:
     """A restore into a scratch directory, served on port 5433; gone afterwards."""
     try:
         yield machine.restore("--target /data/drill", *arguments)

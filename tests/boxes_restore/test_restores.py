@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 
 import pytest
 
-from infra.host.box.backup.bounds import queue_bound_bytes
-from tests.boxes_restore.support import BACKUPS, PARAMETER, UPLOADS, Machine, World, restored, say, until
+from infra.host.box.backup.bounds import ARCHIVE_TIMEOUT_SECONDS, RECOVERY_POINT_SECONDS, queue_bound_bytes
+from tests.boxes_restore.support import (
+    ARCHIVE_SECONDS,
+    BACKUPS,
+    PARAMETER,
+    UPLOADS,
+    Machine,
+    World,
+    restored,
+    say,
+    until,
+)
 
 pytestmark = pytest.mark.box
 
@@ -182,3 +193,46 @@ def test_an_unreachable_bucket_fills_no_disk_and_leaves_a_gap_that_is_said(
     source.archive()
     with restored(scratch):
         assert scratch.counts(port=5433) == after_counts
+
+
+WRITER = """
+runuser -u postgres -- psql -XAtq -d app -c \
+  'create table if not exists acknowledged (n bigint primary key, at timestamptz)'
+cat > /root/writer <<'LOOP'
+#!/bin/sh
+n=$1
+while :; do
+  n=$((n + 1))
+  runuser -u postgres -- psql -XAtq -d app -c "insert into acknowledged values ($n, clock_timestamp())" || exit 0
+  echo "$n $(date +%s.%N)" >> /root/acknowledged
+done
+LOOP
+chmod +x /root/writer
+systemd-run --quiet --collect --unit=writer /root/writer "$(tail -n 1 /root/acknowledged 2>/dev/null | cut -d' ' -f1)"
+"""
+
+
+def test_after_a_power_cut_under_load_every_row_older_than_the_recovery_point_is_in_the_bucket(
+    source: Machine, scratch: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The archive closes segments every 5 s here instead of every 120 s; the bound shrinks by the same factor."""
+    bound_seconds = RECOVERY_POINT_SECONDS * ARCHIVE_SECONDS / ARCHIVE_TIMEOUT_SECONDS
+    source.run("echo '0 0' > /root/acknowledged")
+    for _ in range(2):
+        source.run(WRITER)
+        time.sleep(random.uniform(bound_seconds, 1.5 * bound_seconds))  # noqa: S311 no secret
+        cut = time.time()
+        source.power_cut()
+        told = [line.split() for line in source.sh("cat /root/acknowledged").splitlines()]
+        older = {int(number) for number, at in told if number != "0" and cut - float(at) > bound_seconds}
+        assert older, "the writer wrote long enough"
+        with restored(scratch):
+            held = set(map(int, scratch.sql("select n from acknowledged", port=5433).split()))
+        newest = max(float(at) for number, at in told if int(number) in held)
+        say(capsys, f"power cut: {len(told)} rows acknowledged, newest restored {cut - newest:.1f} s old")
+        assert older <= held
+        source.run("systemctl restart postgresql@17-main")
+        alive = int(source.sql("select count(*) from acknowledged"))
+        assert alive >= len({number for number, _ in told} - {"0"}), (
+            "nothing acknowledged is lost on the box itself"
+        )

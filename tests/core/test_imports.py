@@ -24,7 +24,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "infra.policy": ("infra.core", "infra.policy"),
     "infra.__main__": ("infra.core", "infra.settings", "infra.options"),
     "infra": (),
-    "ops.adapters": ("ops", "infra.core", "infra.clients", "infra.settings", "tools"),
+    "ops.adapters": ("ops", "infra.core", "infra.clients", "infra.settings", "infra.host", "tools"),
     "ops": ("ops", "infra.core", "infra.settings"),
     "embedded": ("embedded", "infra.core", "tools"),
     "tools": ("tools",),

@@ -42,9 +42,9 @@ class Pretended:
     def run(self, box: Box, argv: Sequence[str]) -> Ended:
         assert argv[1] == "events"
         after = int(argv[argv.index("--after") + 1])
-        lines = [{"number": number, "step": "soak", "what": "…", "seconds": 1.0} for number in (1, 2, 3)]
-        fresh = [line for line in lines if line["number"] > after][:1]  # type: ignore[operator]
-        return Ended(0, "".join(json.dumps(line) + "\n" for line in fresh), "")
+        fresh = [number for number in (1, 2, 3) if number > after][:1]
+        lines = [{"number": number, "step": "soak", "what": "…", "seconds": 1.0} for number in fresh]
+        return Ended(0, "".join(json.dumps(line) + "\n" for line in lines), "")
 
 
 def released(version: str, **changes: Any) -> Ended:

@@ -1,4 +1,7 @@
-"""A box that serves the sample, and what tests do with it: deploy, load, look."""
+"""The only place that stands a box up for deploys, for tests and figures alike: it serves the sample, under load.
+
+The box is prepared by `prepare.sh` with what a deploy needs of the host: units, Nginx, PostgreSQL, settings.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import shlex
 import sys
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +29,7 @@ from embedded.sample import Fault
 from ops import deploy, release
 from ops.adapters.aws_deploy import S3Artifacts
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "terrace"
 CARRIED = ("infra/__init__.py", "infra/core/__init__.py", "infra/core/errors.py", "infra/core/release.py")
 REGION = "ap-northeast-2"
@@ -130,7 +133,7 @@ class Served:
         return {each["version"] for each in parts.values()}
 
     @contextmanager
-    def under_load(self, *, rate: float = 50.0, sockets: int = 20) -> Iterator[Load]:
+    def under_load(self, *, rate: float = 50.0, sockets: int = 20) -> Generator[Load]:
         """A load on the box while the block lasts, and its memory watched."""
         ended = threading.Event()
         watching = threading.Thread(target=self._watch, args=(ended,), daemon=True)
@@ -152,7 +155,7 @@ class Served:
 
 
 @contextmanager
-def served(directory: Path, stage: str = "single-8g") -> Iterator[Served]:
+def served(directory: Path, stage: str = "single-8g") -> Generator[Served]:
     """Option A standing, its box prepared, v1 serving."""
     with Cloud(directory / "cloud", cache=CACHE, boxes=True) as cloud:
         if cloud.without_boxes:
@@ -176,7 +179,7 @@ def note(text: str) -> None:
 
 
 @contextmanager
-def _variables(values: dict[str, str]) -> Iterator[None]:
+def _variables(values: dict[str, str]) -> Generator[None]:
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     boto3.setup_default_session()
