@@ -61,7 +61,7 @@ def stacks_of(project: Project, kind: type[ScratchStacks] = ScratchStacks) -> Sc
         project.directory / "Pulumi.dev.yaml",
         project="terrace",
         variables={key: value for key, value in project.environment.items() if key.startswith(ours)},
-        work_dir=project.directory,
+        work_dir=project.directory / "drills",
     )
 
 
@@ -87,7 +87,8 @@ def test_a_drill_proves_the_newest_backup_in_a_stack_of_its_own_and_leaves_nothi
     assert report.proof["uploads"] == 20
     assert machines(project) == before
     assert drills.stacks.names() == []
-    assert sorted(path.name for path in project.directory.glob("Pulumi.*.yaml")) == ["Pulumi.dev.yaml"]
+    assert list((project.directory / "drills").glob("Pulumi.*.yaml")) == []
+    assert project.pulumi("stack", "--show-name").stdout.strip() == "dev"
     found = project.client("cloudwatch").list_metrics(Namespace="terrace")["Metrics"]
     dimensions = {
         each["MetricName"]: each["Dimensions"] for each in found if each["MetricName"].startswith("Restore")

@@ -154,6 +154,9 @@ def test_the_units_are_sound_and_their_timers_wait(source: Machine) -> None:
         "terrace-backup-diff.timer",
         "terrace-backup-dump.timer",
     }
+    source.run("systemctl start terrace-backup-watch.service terrace-backup-diff.service")
+    assert source.metric("BackupFailed") == 0
+    assert source.metric("BackupAgeSeconds") >= 0
 
 
 def test_an_unreachable_bucket_fills_no_disk_and_leaves_a_gap_that_is_said(
@@ -236,3 +239,26 @@ def test_after_a_power_cut_under_load_every_row_older_than_the_recovery_point_is
         assert alive >= len({number for number, _ in told} - {"0"}), (
             "nothing acknowledged is lost on the box itself"
         )
+
+
+def test_the_boxs_own_database_goes_back_to_a_minute_and_is_backed_up_anew(source: Machine) -> None:
+    source.run("systemctl is-active postgresql@17-main")
+    wanted, moment = source.counts(), source.now()
+    time.sleep(1.2)
+    source.add_receipts(5)
+    source.archive()
+    source.run("systemctl stop postgresql@17-main")
+    unnamed = source.restore(f"--time {moment}", check=False)
+    assert unnamed.returncode == 1
+    assert "--empty /data/pgdata" in unnamed.stderr
+    source.restore(f"--time {moment}", "--empty /data/pgdata")
+    assert source.counts() == wanted
+    assert source.sh("systemctl is-active postgresql@17-main") == "active"
+    made = json.loads(source.sh("terrace-backup ready --json"))
+    assert made["kind"] == "full"
+    assert made["first"].startswith("00000002"), "on a timeline of its own"
+    assert json.loads(source.sh("terrace-backup ready --json")) is None
+    source.add_receipts(2)
+    source.archive()
+    source.run("terrace-backup watch")
+    assert not [each for each in source.status()["gaps"] if each["until"] is None]

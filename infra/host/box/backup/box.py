@@ -9,7 +9,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.core.errors import Fault, TerraceError
+from infra.core.naming import BACKUP_PASSPHRASE
 from infra.host.box.backup.segments import Segment, parse
 
 BOX_JSON = Path("/etc/terrace/box.json")
@@ -44,7 +45,7 @@ class Facts:
     @property
     def pass_phrase_parameter(self) -> str:
         """The SecureString that opens the repository."""
-        return f"{self.parameters}/database/backup-passphrase"
+        return f"{self.parameters}/{BACKUP_PASSPHRASE}"
 
 
 def facts(path: Path = BOX_JSON) -> Facts:
@@ -146,7 +147,7 @@ def write(path: Path, text: str, *, mode: int = 0o644, owner: str = "root", grou
 
 
 @contextmanager
-def lock(reason: str, path: Path = LOCK, *, wait: bool = False) -> Iterator[None]:
+def lock(reason: str, path: Path = LOCK, *, wait: bool = False) -> Generator[None]:
     """One backup, dump or restore at a time.
 
     Raises:

@@ -185,11 +185,11 @@ class Bucket:
             ) from error
 
 
-def pass_phrase(facts: Facts, bucket: Bucket) -> str:
-    """The repository's pass phrase from SSM; the first box of a stack makes one up and puts it there.
+def pass_phrase(facts: Facts, bucket: Bucket, *, may_make: bool) -> str:
+    """The repository's pass phrase from SSM; with `may_make` the first box of a stack makes one up.
 
     Raises:
-        TerraceError: it is unset although a repository stands, which a new one could not open.
+        TerraceError: it is unset and none may be made: a repository that stands could not be opened with a new one.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -199,11 +199,11 @@ def pass_phrase(facts: Facts, bucket: Bucket) -> str:
         value = _value(ssm, name)
         if value not in ("", UNSET):
             return value
-        if bucket.holds(f"{REPOSITORY_PREFIX}/archive/{STANZA}/archive.info"):
+        if not may_make or bucket.holds(f"{REPOSITORY_PREFIX}/archive/{STANZA}/archive.info"):
             raise TerraceError(
                 Fault(
                     name,
-                    "is unset, but the repository was encrypted with a pass phrase",
+                    "is unset; the repository opens only with the pass phrase that it was made with",
                     "Bring it back from the parameter's history (aws ssm get-parameter-history): docs/restore.md",
                 )
             )

@@ -35,7 +35,7 @@ class Backups:
 
     def install(self) -> list[str]:
         """Writes the configuration and the units; which of them changed. Restarts nothing but timers."""
-        phrase = repository.pass_phrase(self.facts, self.bucket)
+        phrase = repository.pass_phrase(self.facts, self.bucket, may_make=True)
         volume = shutil.disk_usage(box.DATA).total
         where = config.Repository(self.bucket.name, self.facts.region)
         text = config.pgbackrest(

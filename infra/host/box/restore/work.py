@@ -54,7 +54,7 @@ class Restore:
         Raises:
             TerraceError: it is refused.
         """
-        phrase = pass_phrase(self.facts, self.bucket)
+        phrase = pass_phrase(self.facts, self.bucket, may_make=False)
         where = config.Repository(self.bucket.name, self.facts.region)
         text = config.pgbackrest(where, pass_phrase=phrase, data_directory=str(directory), queue_bytes=None)
         box.write(self.conf, text, mode=0o640, group=box.POSTGRES)
