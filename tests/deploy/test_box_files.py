@@ -59,6 +59,7 @@ def test_a_published_release_is_fetched_checked_and_then_had_without_the_bucket(
     assert [each.name for each in disk.iterdir()] == ["v1"]
     bucket.objects.clear()
     assert store(bucket, disk).take("v1").manifest == taken.manifest
+    assert store(bucket, disk).about("v1").parts == tuple(taken.manifest.parts)
 
 
 def test_an_archive_with_another_checksum_leaves_nothing_on_the_disk(bucket: Bucket, tmp_path: Path) -> None:

@@ -53,20 +53,14 @@ class Store:
         self._directory, self._bucket, self._say = directory, bucket, say
 
     def about(self, version: str) -> Published:
-        """What is published of a version.
+        """What is published of a version; of one on the disk, without the bucket: the way back must not need it.
 
         Raises:
             RefusedError: nothing is.
             DeployError: the bucket does not answer, or what it has is not that.
         """
         with _as_deploy_errors():
-            text = self._bucket.read(about_key(check_version(version)))
-            if text is None:
-                raise RefusedError(
-                    f"{version} is not published",
-                    "Publish it: scripts/deploy.py publish; or look at the name",
-                )
-            return Published.parse(text)
+            return self._kept(check_version(version)) or self._published(version)
 
     def take(self, version: str) -> Unpacked:
         """The release, from the disk where it is whole there, else fetched.
@@ -110,8 +104,23 @@ class Store:
             raise DeployError(f"{self._directory} cannot be tidied: {error}", "Look at its rights") from error
         return tuple(each.name for each in gone)
 
+    def _published(self, version: str) -> Published:
+        text = self._bucket.read(about_key(version))
+        if text is None:
+            raise RefusedError(
+                f"{version} is not published", "Publish it: scripts/deploy.py publish; or look at the name"
+            )
+        return Published.parse(text)
+
+    def _kept(self, version: str) -> Published | None:
+        try:
+            manifest = _checked(self._directory / version, version)
+        except (ReleaseError, OSError):
+            return None
+        return Published(version, "", 0, 0, manifest.created_at, manifest.git, tuple(manifest.parts))
+
     def _fetch(self, version: str, directory: Path) -> Manifest:
-        about = self.about(version)
+        about = self._published(version)
         self._directory.mkdir(parents=True, exist_ok=True)
         free, needed = shutil.disk_usage(self._directory).free, about.size_bytes + about.unpacked_bytes
         if free - needed < SPARE_BYTES:
