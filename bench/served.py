@@ -44,6 +44,7 @@ class Served:
     project: Project
     outputs: dict[str, Any]
     peak_mib: float = 0.0
+    loads: int = 0
     published: set[str] = field(default_factory=set)
 
     @property
@@ -87,7 +88,13 @@ class Served:
     def prepare(self) -> None:
         """Makes the box one of the contract between host and deploys; may be repeated."""
         buckets = self.outputs["buckets"]
-        facts = {"project": "terrace", "stack": "dev", "role": "single", "region": REGION, "buckets": buckets}
+        facts = {
+            "project": "terrace",
+            "stack": "dev",
+            "role": "single",
+            "region": REGION,
+            "artifacts_bucket": buckets["artifacts"],
+        }
         values = {
             "FACTS": json.dumps(facts),
             "LIB": base64.b64encode(_library()).decode(),
@@ -140,7 +147,9 @@ class Served:
         self.peak_mib = 0.0
         watching.start()
         try:
-            with Load(self.target, self.directory / "load.log", rate=rate, sockets=sockets) as load:
+            self.loads += 1
+            log = self.directory / f"load-{self.loads}.log"
+            with Load(self.target, log, rate=rate, sockets=sockets) as load:
                 load.until(int(rate))
                 yield load
         finally:

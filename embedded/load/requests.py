@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from embedded.load.wire import Log, Way
 
-ANSWER_SECONDS = 15.0
+ANSWER_SECONDS = 30.0
 """Then a person has left."""
 
 

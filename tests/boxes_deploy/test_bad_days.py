@@ -79,6 +79,21 @@ def test_a_deploy_killed_half_way_again_and_again_is_repaired_and_gone_on_with(b
     assert ended.count("interrupted") >= 3
 
 
+def test_a_deploy_that_is_told_to_end_brings_the_box_back_and_says_so(box: Served) -> None:
+    before = box.status()["version"]
+    version = box.publish("told")
+    box.sh(f"systemd-run --quiet --unit=told -- terrace-deploy release {version} {' '.join(QUICK)}")
+    time.sleep(6)
+    with box.under_load() as load:
+        box.tried("systemctl stop told.service")
+    assert box.sh("systemctl show --property=ExecMainStatus --value told.service") == "5"
+    box.tried("systemctl reset-failed told.service")
+    assert load.report is not None
+    assert load.report.failed == 0, load.report.errors
+    assert (_history(box)[0]["version"], _history(box)[0]["result"]) == (version, "interrupted")
+    assert box.serves() == {before}
+
+
 def test_a_second_deploy_is_refused_with_who_holds_the_lock_and_why(box: Served) -> None:
     version = box.publish("v3")
     box.sh(

@@ -8,8 +8,8 @@ const path = require("node:path");
 const VERSION = process.env.TERRACE_VERSION || "unreleased";
 const PORT = Number(process.env.PORT || 3000);
 const BACKEND = process.env.BACKEND_URL || "http://127.0.0.1:8080";
-const BACKEND_TIMEOUT_MS = 10_000;
-const GRACE_MS = 25_000;
+const BACKEND_TIMEOUT_MS = 30_000;
+const GRACE_MS = 28_000;
 
 const [fault, faultSeconds] = readFault();
 if (fault === "exits") {

@@ -40,7 +40,7 @@ class Place:
             if role not in ROLE_PARTS:
                 raise ValueError(f"role {role!r} is none of {', '.join(ROLE_PARTS)}")
             home = DATA if role == "single" else WITHOUT_DATA
-            return cls(role, told["region"], told["buckets"]["artifacts"], home / "releases", home / "state")
+            return cls(role, told["region"], told["artifacts_bucket"], home / "releases", home / "state")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DeployError(
                 f"{facts} does not say what this box is: {error}", "Run terrace-host install"

@@ -9,7 +9,7 @@ import java.util.concurrent.TimeUnit;
 
 /** A pool of connections to PostgreSQL: as many as it is told, made when needed, dropped when they fail. */
 final class Database implements AutoCloseable {
-    private static final int WAIT_SECONDS = 5;
+    private static final int WAIT_SECONDS = 30; // as HikariCP waits unless told otherwise
 
     private final Settings settings;
     private final Semaphore permits;
