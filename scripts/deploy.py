@@ -44,7 +44,6 @@ Reason = Annotated[str, typer.Option(help="why, for the history")]
 By = Annotated[str, typer.Option(help="who asks, for the history; user and host without it")]
 Shown = Annotated[Output, typer.Option("--output", help="how data is printed")]
 Version = Annotated[str, typer.Argument(help="a published release", metavar="VERSION")]
-Seconds = typer.Option(min=0, max=3600, metavar="S")
 Health = Annotated[
     float | None, typer.Option("--health-seconds", min=0, max=3600, help="a new service gets to be healthy")
 ]
@@ -78,7 +77,6 @@ def publish(
     version: Annotated[str, typer.Option(help="instead of the one in release.json")] = "",
 ) -> None:
     """Put a release into the stack's artifacts bucket. What is published is never changed; twice changes nothing."""
-    place = _Place(stack)
     with tempfile.TemporaryDirectory(prefix="terrace-publish-") as scratch:
         if source.is_dir():
             packed = release.pack(source, Path(scratch, "archive"), version=version, git=_git(source))
@@ -88,6 +86,7 @@ def publish(
             )
         else:
             packed = release.read(source)
+        place = _Place(stack)
         with step("publish", f"{packed.published.size_bytes / 1024**2:.1f} MiB") as line:
             new = _refusing(lambda: deploy.publish(place.artifacts, packed))
             line.says(f"{packed.published.version} {'is published' if new else 'was published already'}")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,7 +17,7 @@ from infra.core.errors import TerraceError
 from ops import restore
 from ops.adapters.drills import S3Kits, ScratchStacks, SsmShell, StackMetrics
 from tests.boxes.support import BOOT_SECONDS
-from tests.boxes_restore.support import Machine, say
+from tests.boxes_restore.support import Machine, say, until
 from tests.engine.conftest import CACHE, ROOT, Project, lay_out
 
 pytestmark = [pytest.mark.box, pytest.mark.drill]
@@ -30,18 +34,20 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         made.write(dataVolumeGib=20)
         made.pulumi("stack", "init", made.stack)
         made.up()
-        outputs = made.outputs()
-        box = Machine(
-            cloud.machines.host,
-            made.client,
-            outputs["instance_id"],
-            outputs["buckets"]["backups"],
-            outputs["buckets"]["uploads"],
-        )
+        box = machine(made)
         box.host.wait(box.instance_id, lambda each: each.booted, timeout_seconds=BOOT_SECONDS)
         box.install()
         box.make_source()
         yield made
+
+
+def machine(project: Project) -> Machine:
+    """The stack's own box."""
+    assert project.cloud.machines is not None
+    outputs = project.outputs()
+    buckets = outputs["buckets"]
+    host = project.cloud.machines.host
+    return Machine(host, project.client, outputs["instance_id"], buckets["backups"], buckets["uploads"])
 
 
 @pytest.fixture
@@ -125,3 +131,43 @@ def test_a_drill_that_is_killed_half_way_is_swept_when_its_time_is_over(
     assert drills.sweep(now=now + timedelta(hours=restore.LIFETIME_HOURS, minutes=2)) == [name]
     assert drills.stacks.names() == []
     assert machines(project) == before
+
+
+def script(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`scripts/restore.py` as a person runs it."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "restore.py"), *arguments, "--stack", "dev"],
+        env=project.environment,
+        cwd=project.directory,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def test_the_command_line_tells_asks_and_goes_back_to_a_minute(project: Project) -> None:
+    box = machine(project)
+    told = script(project, "status")
+    assert told.returncode == 0, told.stderr
+    assert "newest backup" in told.stdout
+    listed = json.loads(script(project, "list", "--output", "json").stdout)
+    assert [each["kind"] for each in listed["backups"]] == ["full"]
+    wanted, moment = box.counts(), box.now()
+    time.sleep(1.2)
+    box.add_receipts(5)
+    unasked = script(project, "to", moment)
+    assert unasked.returncode == 1
+    assert "Nothing was changed" in unasked.stderr
+    assert box.counts() != wanted
+    late = script(project, "to", "2199-01-01T00:00Z", "--yes")
+    assert late.returncode == 1
+    assert "still to come" in late.stderr
+    assert box.sh("systemctl is-active postgresql@17-main") == "active"
+    done = script(project, "to", moment, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert box.counts() == wanted
+    until(lambda: len(box.status()["backups"]) == 2, seconds=90)
+    assert script(project, "sweep").returncode == 1
+    assert "Nothing to destroy" in script(project, "sweep", "--yes").stderr

@@ -130,12 +130,18 @@ class Bucket:
 steps = st.lists(st.sampled_from(["write", "push", "drop", "look", "cut", "mend"]), min_size=1, max_size=60)
 
 
-@given(steps)
-def test_whatever_happens_what_was_dropped_ends_in_a_gap_that_begins_before_it(happens: list[str]) -> None:
+@given(steps, st.integers(min_value=0, max_value=4))
+def test_whatever_happens_what_was_dropped_ends_in_a_gap_that_begins_before_it(
+    happens: list[str], at_first: int
+) -> None:
     """PostgreSQL writes, pgBackRest pushes or drops, the bucket comes and goes; the watch looks in between."""
     bucket, known, now = Bucket(), None, START
-    current, waiting, dropped, begun = Segment(1, 5), [], set(), {Segment(1, 5): START}
-    known = watch.judge(known, current=current, waiting=waiting, held=bucket.listing, now=now).known
+    current, dropped = Segment(1, 5), set()
+    waiting = [current.plus(each - at_first) for each in range(at_first)]
+    begun = dict.fromkeys([*waiting, current], START - timedelta(seconds=200))
+    known = watch.judge(
+        known, current=current, waiting=waiting, waiting_since=START, held=bucket.listing, now=now
+    ).known
     for each in [*happens, "mend", "look"]:
         now += timedelta(seconds=7)
         if each == "write":
