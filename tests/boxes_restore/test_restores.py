@@ -159,12 +159,20 @@ def test_the_units_are_sound_and_their_timers_wait(source: Machine) -> None:
     assert source.metric("BackupAgeSeconds") >= 0
 
 
+def moment_that_was_looked_at(source: Machine) -> tuple[str, str] | None:
+    """A moment and what the database held, with a look after it and before the segment was closed."""
+    written_to = "select pg_walfile_name(pg_current_wal_insert_lsn())"
+    source.add_receipts(1)
+    found, segment = (source.now(), source.counts()), source.sql(written_to)
+    source.run("terrace-backup watch")
+    return found if source.sql(written_to) == segment else None
+
+
 def test_an_unreachable_bucket_fills_no_disk_and_leaves_a_gap_that_is_said(
     world: World, source: Machine, scratch: Machine
 ) -> None:
+    before, before_counts = until(lambda: moment_that_was_looked_at(source))
     source.archive()
-    before, before_counts = source.now(), source.counts()
-    source.run("terrace-backup watch")
     bound = queue_bound_bytes(int(source.sh("stat -f -c '%b*%S' /data | sed 's/*/ /' | awk '{print $1*$2}'")))
     with world.bucket_unreachable():
         segments = bound // (16 * 1024**2) + 2

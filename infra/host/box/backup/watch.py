@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from infra.host.box.backup import gaps
-from infra.host.box.backup.bounds import SEGMENT_BYTES
+from infra.host.box.backup.bounds import ARCHIVE_TIMEOUT_SECONDS, SEGMENT_BYTES
 from infra.host.box.backup.gaps import Gap, Sample
 from infra.host.box.backup.segments import Segment, missing, parse
 
 MOST_SAMPLES = 4096
+FIRST_MARGIN = timedelta(seconds=2 * ARCHIVE_TIMEOUT_SECONDS)
+"""How long before the first look (or the end of the oldest waiting segment) the first segment may have been begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +52,21 @@ Listing = Callable[[Segment, Segment], Collection[Segment] | None]
 
 
 def judge(
-    known: Known | None, *, current: Segment, waiting: Collection[Segment], held: Listing, now: datetime
+    known: Known | None,
+    *,
+    current: Segment,
+    waiting: Collection[Segment],
+    waiting_since: datetime | None = None,
+    held: Listing,
+    now: datetime,
 ) -> Judged:
-    """One look: `current` is written to now, `waiting` are finished and not archived."""
-    if known is None or known.through.timeline != current.timeline:
-        # A new database, or one that was restored: a backup follows, and the archive counts from here.
-        known = Known(current.plus(-1), now, gap=known.gap if known else None)
+    """One look: `current` is written to now, `waiting` are finished and not archived, the oldest since then."""
     ours = [each for each in waiting if each.timeline == current.timeline]
     handed_over = min([*ours, current])
+    if known is None or known.through.timeline != current.timeline:
+        # A new database, or one that was restored: a backup follows, and the archive counts from here.
+        began_at = (waiting_since or now) - FIRST_MARGIN
+        known = Known(handed_over.plus(-1), began_at, gap=known.gap if known else None)
     first, last = known.through.plus(1), handed_over.plus(-1)
     samples = _with(known.samples, Sample(now, current))
     news, gap, through = None, known.gap, known.through

@@ -150,10 +150,12 @@ class Backups:
             current = None
         if current is None:
             return None
+        queue = box.queue()
         judged = watch.judge(
             self._known(),
             current=current,
-            waiting=box.queue().waiting,
+            waiting=queue.waiting,
+            waiting_since=queue.oldest_at,
             held=self._held,
             now=datetime.now(UTC),
         )
