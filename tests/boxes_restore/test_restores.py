@@ -181,8 +181,7 @@ def test_an_unreachable_bucket_fills_no_disk_and_leaves_a_gap_that_is_said(
         assert source.metric("ArchiveQueueBytes") >= bound
         until(lambda: source.waiting() == 0, seconds=150)
         inside = source.now()
-        source.add_receipts(5)
-        source.sql("select pg_switch_wal()")
+        source.fill_segments(1)
         source.run("terrace-backup watch")
         assert source.metric("ArchiveLagSeconds") > 0
         wal_bytes = int(source.sh("du -sb /data/pgdata/pg_wal").split()[0])
