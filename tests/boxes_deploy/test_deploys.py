@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import boto3
 import pytest
 
 from bench.served import ROOT, Served, note
@@ -38,6 +39,15 @@ def test_what_was_written_before_a_deploy_is_read_after_it(box: Served) -> None:
     receipt = json.loads(found)["receipts"][0]
     nearest = json.loads(box.sh(f"curl -sf http://127.0.0.1/api/receipts/{receipt['id']}/nearest"))
     assert nearest["receipts"]
+
+
+def test_an_upload_goes_to_the_bucket_by_a_link_and_not_through_the_service(box: Served) -> None:
+    link = json.loads(box.sh("curl -sf -X POST http://127.0.0.1/api/uploads"))
+    assert "X-Amz-Signature=" in link["url"]
+    box.sh(f"curl -sf -X PUT --data-binary 'a picture' '{link['url']}'")
+    s3 = boto3.client("s3", region_name="ap-northeast-2")
+    kept = s3.get_object(Bucket=box.outputs["buckets"]["uploads"], Key=link["key"])
+    assert kept["Body"].read() == b"a picture"
 
 
 def test_both_services_at_once_do_not_fit_beside_themselves_in_8_gb_and_are_refused_with_the_numbers(
