@@ -104,11 +104,15 @@ class Served:
         exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items())
         self.sh(exports + Path(__file__).with_name("prepare.sh").read_text(encoding="utf-8"))
 
+    def lay_out(self, version: str, *, fault: Fault | None = None, migrations: int = 3) -> Path:
+        """A directory as a person has it before it is published."""
+        directory = self.directory / "releases" / version
+        return sample.lay_out(directory, version, cache=CACHE, fault=fault, migrations=migrations)
+
     def publish(self, version: str, *, fault: Fault | None = None, migrations: int = 3) -> str:
         """Publishes the sample under that version; nothing where it is published."""
         if version not in self.published:
-            directory = self.directory / "releases" / version
-            sample.lay_out(directory, version, cache=CACHE, fault=fault, migrations=migrations)
+            directory = self.lay_out(version, fault=fault, migrations=migrations)
             packed = release.pack(directory, directory.with_suffix(".tar.gz"))
             deploy.publish(self.artifacts(), packed)
             self.published.add(version)

@@ -61,15 +61,16 @@ def test_both_services_at_once_do_not_fit_beside_themselves_in_8_gb_and_are_refu
 
 
 def test_a_person_publishes_plans_releases_and_goes_back_by_the_script(box: Served) -> None:
-    directory = box.directory / "releases" / "v3"
+    before = box.status()["version"]
+    directory = box.lay_out("v5")
     assert _script(box, "publish", str(directory)).returncode == 0
-    planned = _script(box, "plan", "v3", "--output", "json")
+    planned = _script(box, "plan", "v5", "--output", "json")
     assert planned.returncode == 10
-    assert json.loads(planned.stdout)[0]["from"] == "v2"
+    assert json.loads(planned.stdout)[0]["from"] == before
     done = _script(
         box,
         "release",
-        "v3",
+        "v5",
         "--yes",
         "--output",
         "json",
@@ -82,8 +83,8 @@ def test_a_person_publishes_plans_releases_and_goes_back_by_the_script(box: Serv
     )
     assert done.returncode == 0, done.stderr
     assert "is healthy after" in done.stderr
-    assert json.loads(done.stdout)[0]["version"] == "v3"
-    again = _script(box, "release", "v3", "--yes")
+    assert json.loads(done.stdout)[0]["version"] == "v5"
+    again = _script(box, "release", "v5", "--yes")
     assert (again.returncode, "nothing to do" in again.stderr) == (0, True)
     assert _script(box, "release", "v9", "--yes").returncode == 4
     back = _script(box, "rollback", "--yes", "--soak-seconds", "2")
@@ -91,8 +92,8 @@ def test_a_person_publishes_plans_releases_and_goes_back_by_the_script(box: Serv
     (line, *_) = [
         each for each in json.loads(_script(box, "history", "--output", "json").stdout) if each["by"] == "kim"
     ]
-    assert (line["version"], line["reason"], line["result"]) == ("v3", "a test", "released")
-    assert box.serves() == {"v2"}
+    assert (line["version"], line["reason"], line["result"]) == ("v5", "a test", "released")
+    assert box.serves() == {before}
 
 
 def test_big_bang_says_how_long_nothing_served_and_the_load_saw_no_more(box: Served) -> None:
