@@ -163,7 +163,8 @@ def moment_that_was_looked_at(source: Machine) -> tuple[str, str] | None:
     """A moment and what the database held, with a look after it and before the segment was closed."""
     written_to = "select pg_walfile_name(pg_current_wal_insert_lsn())"
     source.add_receipts(1)
-    found, segment = (source.now(), source.counts()), source.sql(written_to)
+    segment = source.sql(written_to)
+    found = source.now(), source.counts()
     source.run("terrace-backup watch")
     return found if source.sql(written_to) == segment else None
 

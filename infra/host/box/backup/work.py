@@ -142,6 +142,7 @@ class Backups:
         return told
 
     def _look(self) -> watch.Judged | None:
+        now = datetime.now(UTC)  # before PostgreSQL is asked: a later commit may lie in a later segment
         try:
             in_recovery = box.psql("select pg_is_in_recovery()") == "t"
             current = None if in_recovery else parse(box.psql("select pg_walfile_name(pg_current_wal_lsn())"))
@@ -157,7 +158,7 @@ class Backups:
             waiting=queue.waiting,
             waiting_since=queue.oldest_at,
             held=self._held,
-            now=datetime.now(UTC),
+            now=now,
         )
         if judged.news is not None:
             self.bucket.record(judged.news)
