@@ -211,6 +211,25 @@ class Budget(_Model):
         return (self.usd * (1 - self.gpu_share)).quantize(Decimal("0.01"))
 
 
+class Drill(_Model):
+    """What `scripts/restore.py drill` tells the scratch stack that it makes; nobody writes it by hand."""
+
+    source: str = Field(
+        pattern=r"^[A-Za-z0-9_.-]{1,100}$", description="the stack whose backups are restored"
+    )
+    expires: str = Field(
+        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\dZ$", description="when `restore.py sweep` may destroy it"
+    )
+    vpc_id: str = Field(description="the source's VPC")
+    subnet_id: str = Field(description="the source's public subnet in the first zone")
+    key_arn: str = Field(description="the source's key")
+    backups_bucket: str = Field(description="the source's backups")
+    uploads_bucket: str = Field(description="the source's uploads")
+    artifacts_bucket: str = Field(description="where the restore programs lie")
+    kit_key: str = Field(description="their key in it")
+    kit_sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="their SHA-256")
+
+
 class Dns(_Model):
     """A record in Route 53; leave the whole key out where the name is served elsewhere."""
 
@@ -287,6 +306,10 @@ class Settings(_Model):
     gpu: Gpu = Field(default_factory=Gpu, description="the GPU endpoint on RunPod")
     budget: Budget | None = Field(
         default=None, description="monthly, currency, krwPerUsd, rateOf, gpuShare; switches AWS Budgets on"
+    )
+    drill: Drill | None = Field(
+        default=None,
+        description="makes it the scratch stack of a restore drill; `scripts/restore.py` writes it",
     )
     price_book: Annotated[str, AfterValidator(_price_book)] = Field(
         default=DEFAULT_BOOK, description="the price book that costs are told by"

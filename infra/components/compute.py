@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,7 @@ class Box(Component):
         openings: Sequence[Opening],
         user_data: pulumi.Input[str],
         parent: pulumi.Resource,
+        more_tags: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__("compute:Box", box.name, parent)
         self._context, self._name = context, box.name
@@ -85,7 +86,7 @@ class Box(Component):
             ),
             ebs_optimized=True,
             # On the box alone: the stage is a fact about machines, and a tag elsewhere would change with every climb.
-            tags=context.tags(box.name, Stage=context.settings.stage),
+            tags=context.tags(box.name, Stage=context.settings.stage, **(more_tags or {})),
             # The old box holds volume and address: it has to go before the new one can have them.
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
         )

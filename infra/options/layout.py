@@ -12,19 +12,20 @@ import pulumi
 
 from infra.components.alarms import Alarms
 from infra.components.base import Context, hold
-from infra.components.gpu import Gpu
 from infra.components.budget import MonthlyBudget
+from infra.components.gpu import Gpu
 from infra.components.guard import Guard
 from infra.components.network import Network
 from infra.components.observability import Log, Observability
 from infra.components.secrets import Secrets
 from infra.components.storage import Buckets
-from infra.core.gpu.modes import Wanted
 from infra.core.alarms import alarm_set
+from infra.core.gpu.modes import Wanted
 from infra.core.naming import Naming
 from infra.core.shape import Shape, shape
 from infra.core.stages import Option
 from infra.core.storage import BucketRole
+from infra.options.drill import Drill
 from infra.settings import Settings
 
 TOKEN = "terrace:layout:Layout"  # noqa: S105 a type token, no secret
@@ -63,6 +64,9 @@ class Layout(pulumi.ComponentResource):
             "stage": settings.stage,
             "option": settings.rung.option.value,
             "buckets": {role.value: name for role, name in self.buckets.names.items()},
+            "key_arn": self.secrets.key_arn,
+            "vpc_id": self.network.vpc_id,
+            "public_subnets": dict(self.network.public_subnet_ids),
             "alarm_topic": self.observability.alarm_topic_arn,
             **self.build(),
         }
@@ -87,8 +91,10 @@ class Layout(pulumi.ComponentResource):
         raise NotImplementedError
 
 
-def build(settings: Settings, naming: Naming, *, account_id: str) -> Layout:
-    """The layout of the option that the settings' stage belongs to."""
+def build(settings: Settings, naming: Naming, *, account_id: str) -> Layout | Drill:
+    """The layout of the option that the settings' stage belongs to, or the scratch stack of a drill."""
+    if settings.drill is not None:
+        return Drill(settings, settings.drill, naming, account_id=account_id)
     from infra.options import single  # noqa: F401 registers its variant
 
     return Layout.variants[settings.rung.option](settings, naming, account_id=account_id)

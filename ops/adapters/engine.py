@@ -32,13 +32,8 @@ class Engine:
         self, root: Path, stack: str, *, variables: Mapping[str, str], work_dir: Path | None = None
     ) -> None:
         self.root, self.stack = root, stack
-        # Automation adds to this process's own variables and takes none away: empty ones hide a user's own.
-        environment = {**_hidden(os.environ), **engine_environment(root), **variables}
-        self._workspace = automation.LocalWorkspace(
-            work_dir=str(work_dir or root),
-            env_vars=environment,
-            pulumi_command=_command(root, environment["PULUMI_HOME"]),
-        )
+        self.environment = _environment(root, variables)
+        self._workspace = workspace(root, variables, work_dir or root)
         self._made: automation.Stack | None = None
 
     def up(self, *, on_event: OnEvent | None = None) -> dict[str, Any]:
@@ -68,6 +63,11 @@ class Engine:
         with _speaking(self.stack, "destroy"):
             self._stack().destroy(color="never")
 
+    def forget(self) -> None:
+        """Removes a stack that holds nothing any more from the state."""
+        with _speaking(self.stack, "stack rm"):
+            self._workspace.remove_stack(self.stack)
+
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs as they were last exported; empty for a stack that never stood."""
         with _speaking(self.stack, "outputs"):
@@ -84,6 +84,21 @@ class Engine:
         if self._made is None:
             self._made = automation.Stack.create_or_select(self.stack, self._workspace)
         return self._made
+
+
+def workspace(root: Path, variables: Mapping[str, str], work_dir: Path) -> automation.LocalWorkspace:
+    """Set-up's engine in a directory with a Pulumi.yaml."""
+    environment = _environment(root, variables)
+    return automation.LocalWorkspace(
+        work_dir=str(work_dir),
+        env_vars=environment,
+        pulumi_command=_command(root, environment["PULUMI_HOME"]),
+    )
+
+
+def _environment(root: Path, variables: Mapping[str, str]) -> dict[str, str]:
+    # Automation adds to this process's own variables and takes none away: empty ones hide a user's own.
+    return {**_hidden(os.environ), **engine_environment(root), **variables}
 
 
 def _command(root: Path, pulumi_home: str) -> automation.PulumiCommand:

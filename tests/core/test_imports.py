@@ -25,7 +25,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "infra.policy": ("infra.core", "infra.policy"),
     "infra.__main__": ("infra.core", "infra.settings", "infra.options"),
     "infra": (),
-    "ops.adapters": ("ops", "infra.core", "infra.clients", "infra.settings", "tools"),
+    "ops.adapters": ("ops", "infra.core", "infra.clients", "infra.settings", "infra.host", "tools"),
     "ops.adapters.gpu": ("ops", "infra.core", "infra.clients", "infra.host.box.gpu"),
     "ops.gpu": ("ops", "infra.core", "infra.clients", "infra.settings", "infra.host.box.gpu"),
     "ops": ("ops", "infra.core", "infra.settings"),
