@@ -41,9 +41,22 @@ def _tagged(kind: str) -> Callable[[Client, Inputs], list[str]]:
     return find
 
 
-def _ec2(kind: str, method: str, parameter: str, *, listed: bool = False) -> _Row:
+def _described(
+    method: str, key: str, identity: str, *, tags: str = "Filters"
+) -> Callable[[Client, Inputs], list[str]]:
+    """The same by the kind's own call: those that describe_tags has under names that differ, or keeps too long."""
+
+    def find(client: Client, inputs: Inputs) -> list[str]:
+        wanted = [{"Name": "tag:Name", "Values": [inputs["tags"]["Name"]]}]
+        found = getattr(client("ec2"), method)(**{tags: wanted})[key]
+        return [each[identity] for each in found if str(each.get("State", "")).lower() != "deleted"]
+
+    return find
+
+
+def _ec2(kind: str, method: str, parameter: str) -> _Row:
     def undo(client: Client, _: Inputs, identity: str) -> object:
-        return getattr(client("ec2"), method)(**{parameter: [identity] if listed else identity})
+        return getattr(client("ec2"), method)(**{parameter: identity})
 
     return _Row(_tagged(kind), undo)
 
@@ -188,10 +201,14 @@ ROWS: Mapping[str, _Row] = {
     "aws:ec2/subnet:Subnet": _ec2("subnet", "delete_subnet", "SubnetId"),
     "aws:ec2/routeTable:RouteTable": _ec2("route-table", "delete_route_table", "RouteTableId"),
     "aws:ec2/securityGroup:SecurityGroup": _ec2("security-group", "delete_security_group", "GroupId"),
-    "aws:ec2/vpcEndpoint:VpcEndpoint": _ec2(
-        "vpc-endpoint", "delete_vpc_endpoints", "VpcEndpointIds", listed=True
+    "aws:ec2/vpcEndpoint:VpcEndpoint": _Row(
+        _described("describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId"),
+        lambda client, _, name: client("ec2").delete_vpc_endpoints(VpcEndpointIds=[name]),
     ),
-    "aws:ec2/flowLog:FlowLog": _ec2("vpc-flow-log", "delete_flow_logs", "FlowLogIds", listed=True),
+    "aws:ec2/flowLog:FlowLog": _Row(
+        _described("describe_flow_logs", "FlowLogs", "FlowLogId", tags="Filter"),
+        lambda client, _, name: client("ec2").delete_flow_logs(FlowLogIds=[name]),
+    ),
     "aws:ec2/internetGateway:InternetGateway": _Row(_tagged("internet-gateway"), _remove_gateway),
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": _Row(
         lambda client, inputs: _rules(client, inputs, egress=False), _revoke("ingress")
@@ -203,7 +220,7 @@ ROWS: Mapping[str, _Row] = {
     "aws:ec2/route:Route": _Row(_routes, _remove_route),
     "aws:ec2/routeTableAssociation:RouteTableAssociation": _Row(_associations, _disassociate),
     "aws:ec2/volumeAttachment:VolumeAttachment": _Row(_attachments, _detach),
-    "aws:ec2/eip:Eip": _Row(_tagged("elastic-ip")),
+    "aws:ec2/eip:Eip": _Row(_described("describe_addresses", "Addresses", "AllocationId")),
     "aws:ebs/volume:Volume": _Row(_tagged("volume")),
     "aws:s3/bucket:Bucket": _Row(_buckets),
     "aws:kms/key:Key": _Row(_keys),
