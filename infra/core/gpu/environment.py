@@ -1,7 +1,7 @@
 """The only place for the worker's environment: which variables it needs, what they may hold, what it ignores.
 
 The image is runpod/worker-v1-vllm from v2.24.0 on, which hands every UPPER_SNAKE name of a `vllm serve` flag on to
-that flag; source: docs/configuration.md of runpod-workers/worker-vllm. RunPod's own page is older.
+that flag; source: configuration.md in its docs folder of runpod-workers/worker-vllm. RunPod's own page is older.
 """
 
 from __future__ import annotations
