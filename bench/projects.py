@@ -60,6 +60,12 @@ class Project:
         found: dict[str, Any] = json.loads(self._run("stack", "output", "--json"))
         return found
 
+    def resources(self) -> list[dict[str, Any]]:
+        """What the state holds."""
+        exported = json.loads(self._run("stack", "export"))
+        found: list[dict[str, Any]] = exported["deployment"]["resources"]
+        return found
+
     def _run(self, *arguments: str) -> str:
         done = subprocess.run(
             ["pulumi", *arguments, "--non-interactive"],

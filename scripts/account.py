@@ -15,7 +15,7 @@ from infra.settings import project_name
 from ops import account, stackfile
 from ops.adapters.aws_account import AwsAccount
 from ops.talk import Output, command, confirm, err, show, step, table
-from tools.setup.engine import engine_variables, read_engine
+from tools.setup.engine import SLOWING, engine_variables, read_engine
 
 ROOT = _venv.ROOT
 LOCAL_ONLY = (
@@ -68,7 +68,7 @@ def env() -> None:
 
     Undoes `scripts/local.py env`, keeps your own AWS credentials, and lets the engine fetch the plugin of pulumi-aws.
     """
-    for name in LOCAL_ONLY:
+    for name in (*LOCAL_ONLY, *SLOWING):
         sys.stdout.write(f"unset {name}\n")
     sys.stdout.write(
         '[ "${AWS_ACCESS_KEY_ID:-}" = embedded ] && unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY\n'

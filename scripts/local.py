@@ -16,6 +16,7 @@ from embedded.client import LocalCloud
 from infra.core.errors import Fault, TerraceError
 from infra.settings import from_file
 from ops.talk import Exit, Output, command, confirm, err, show, step, table
+from tools.setup.engine import SLOWING
 
 ROOT = _venv.ROOT
 MOST_AHEAD = timedelta(days=14)
@@ -91,7 +92,7 @@ def status(output: OutputOption = Output.TABLE) -> None:
 def env() -> None:
     """Print what points a shell at this cloud: eval "$(scripts/local.py env)"."""
     cloud = LocalCloud(ROOT)
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CONFIG_FILE", "PULUMI_ACCESS_TOKEN"):
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CONFIG_FILE", "PULUMI_ACCESS_TOKEN", *SLOWING):
         sys.stdout.write(f"unset {name}\n")
     for name, value in cloud.variables().items():
         sys.stdout.write(f"export {name}={shlex.quote(value)}\n")

@@ -13,7 +13,6 @@ import pulumi
 from infra.components.alarms import Alarms
 from infra.components.base import Context, hold
 from infra.components.budget import MonthlyBudget
-from infra.components.gpu import Gpu
 from infra.components.guard import Guard
 from infra.components.network import Network
 from infra.components.observability import Log, Observability
@@ -71,6 +70,8 @@ class Layout(pulumi.ComponentResource):
             **self.build(),
         }
         if settings.gpu.mode is not Wanted.OFF:
+            from infra.components.gpu import Gpu
+
             bucket = self.buckets.names[BucketRole.BACKUPS]
             gpu = Gpu(self.context, key_arn=self.secrets.key_arn, bucket=bucket, parent=self)
             self.outputs |= {"gpu_endpoint": gpu.endpoint_id, "gpu_jobs_url": gpu.jobs_url}

@@ -14,7 +14,7 @@ from typing import Any
 from pulumi import automation
 
 from infra.core.errors import Fault, TerraceError
-from tools.setup.engine import engine_environment, read_engine
+from tools.setup.engine import SLOWING, engine_environment, read_engine
 
 OnEvent = Callable[[automation.EngineEvent], Any]
 
@@ -166,5 +166,5 @@ def _essence(message: str) -> str:
 
 
 def _hidden(environment: Mapping[str, str]) -> dict[str, str]:
-    """A user's own login, stack and account, as empty variables."""
-    return {name: "" for name in environment if name.startswith(("PULUMI_", "AWS_"))}
+    """A user's own login, stack and account, and what slows Python down, as empty variables."""
+    return {name: "" for name in environment if name.startswith(("PULUMI_", "AWS_")) or name in SLOWING}
