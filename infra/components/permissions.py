@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 
 from infra.components.base import Context
-from infra.core.naming import BACKUP_PASSPHRASE, Naming
+from infra.core.naming import BACKUP_PASSPHRASE, DATABASE_PASSWORD, Naming
 from infra.core.storage import BucketRole
 
 AGENT_NAMESPACE = "CWAgent"
@@ -84,6 +84,12 @@ def box_statements(
             ["ssm:GetParameter", "ssm:PutParameter"],
             _parameters(context, BACKUP_PASSPHRASE),
         ),
+        _allow(
+            "DatabasePassword",
+            ["ssm:GetParameter", "ssm:PutParameter"],
+            _parameters(context, DATABASE_PASSWORD),
+        ),
+        _allow("HostParameters", ["ssm:GetParameter"], _parameters(context, "host/*")),
         _allow("Key", ["kms:Decrypt", "kms:GenerateDataKey"], key_arn),
     ]
     for role, actions in _OBJECT_ACTIONS.items():
