@@ -19,6 +19,7 @@ from typing import Any
 import boto3
 
 from bench.projects import Project, option_a
+from embedded import sample
 from embedded.cloud import Cloud
 from embedded.load import Load, Target
 from embedded.sample import Fault
@@ -102,6 +103,11 @@ class Served:
     def certificate(self) -> Path:
         """What the box vouches for itself with."""
         return self.directory / "box.pem"
+
+    def lay_out(self, version: str, *, fault: Fault | None = None, migrations: int = 3) -> Path:
+        """A directory as a person has it before it is published."""
+        directory = self.directory / "releases" / version
+        return sample.lay_out(directory, version, cache=CACHE, fault=fault, migrations=migrations)
 
     def publish(self, version: str, *, fault: Fault | None = None, migrations: int = 3) -> str:
         """Publishes the sample under that version; nothing where it is published."""

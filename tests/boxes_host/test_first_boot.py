@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator
 
@@ -36,6 +37,11 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield made
 
 
+def sql(box: Served, query: str) -> str:
+    """The answer of the application's database."""
+    return box.sh(f"runuser -u postgres -- psql -XAtq -d app -c {shlex.quote(query)}")
+
+
 def answers(box: Served, *, seconds: float = 60.0) -> str:
     """What /healthz says over HTTPS, by the box's own certificate."""
     url, deadline = f"https://{box.outputs['eip']}/healthz", time.monotonic() + seconds
@@ -50,12 +56,9 @@ def answers(box: Served, *, seconds: float = 60.0) -> str:
 def test_a_new_box_answers_over_https_with_its_database_on_the_data_volume(box: Served) -> None:
     assert answers(box) == "ok\n"
     assert "on /data type ext4" in box.sh("mount")
-    sql = "runuser -u postgres -- psql -XAtq -d app -c"
-    assert box.sh(f"{sql} 'show data_directory'") == "/data/pgdata"
-    assert {"vector", "pg_stat_statements"} <= set(
-        box.sh(f"{sql} 'select extname from pg_extension'").split()
-    )
-    assert box.sh(f"{sql} 'show data_checksums'") == "on"
+    assert sql(box, "show data_directory") == "/data/pgdata"
+    assert {"vector", "pg_stat_statements"} <= set(sql(box, "select extname from pg_extension").split())
+    assert sql(box, "show data_checksums") == "on"
     assert box.sh("stat -c '%a %U:%G' /run/terrace/app.env") == "640 root:terrace"
 
 
@@ -76,9 +79,8 @@ def test_the_units_hold_and_are_shut_in(box: Served) -> None:
 
 
 def test_after_a_power_cut_everything_comes_back_by_itself(box: Served) -> None:
-    sql = "runuser -u postgres -- psql -XAtq -d app -c"
-    box.sh(f"{sql} 'create table kept (n int); insert into kept values (7)'")
+    sql(box, "create table kept (n int); insert into kept values (7)")
     box.power_cut()
     assert answers(box) == "ok\n"
-    assert box.sh(f"{sql} 'select n from kept'") == "7"
+    assert sql(box, "select n from kept") == "7"
     assert box.sh("systemctl --failed --no-legend") == ""

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infra.core.memory import budget
+from infra.core.memory import BoxRole, budget
 from infra.host import bundle
 from infra.host.box import fetch, nginx, postgresql, settings, units
 from infra.host.user_data import MOST_BYTES, user_data
 
 ALLOWED_KEYS = {"write_files", "runcmd", "bootcmd"}
-ROLES = ["single", "frontend", "backend"]
+ROLES: list[BoxRole] = ["single", "frontend", "backend"]
 
 
 def names() -> list[str]:
@@ -119,7 +119,7 @@ def test_what_the_application_is_told_survives_systemds_quoting() -> None:
 
 
 def test_a_role_has_the_units_and_the_ways_of_its_own_parts_alone() -> None:
-    single, front, back = (set(units.units(budget(role, 8192))) for role in ROLES)  # type: ignore[arg-type]
+    single, front, back = (set(units.units(budget(role, 8192))) for role in ROLES)
     assert {"terrace-backend@.service", "terrace-frontend@.service", "terrace-data.service"} <= single
     assert "terrace-backend@.service" not in front
     assert not {"terrace-frontend@.service", "terrace-data.service"} & back

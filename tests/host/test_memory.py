@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from infra.core.errors import TerraceError
-from infra.core.memory import BoxRole, budget, table
+from infra.core.memory import BoxRole, Part, budget, table
 
 
 def test_eight_gigabytes_are_shared_as_the_document_has_it() -> None:
@@ -34,7 +34,7 @@ def test_four_gigabytes_are_too_few_for_everything_and_the_refusal_says_how_many
 
 
 @pytest.mark.parametrize("role", ["frontend", "backend"])
-def test_a_part_alone_fits_in_two_gigabytes(role: BoxRole) -> None:
+def test_a_part_alone_fits_in_two_gigabytes(role: Part) -> None:
     made = budget(role, 2048)
     assert made.side_by_side(role) == 1
     assert made.side_by_side("backend" if role == "frontend" else "frontend") == 0

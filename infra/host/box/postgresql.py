@@ -92,15 +92,18 @@ def configure(budget: Budget) -> bool:
     packaged = run(["dpkg-query", "-W", "-f", "${Version}", "postgresql-17-pgvector"])
     directory(CONF, owner="postgres", group="postgres")
     directory(CONF / "conf.d", owner="postgres", group="postgres")
-    own = {"owner": "postgres", "group": "postgres"}
+
+    def put(name: str, text: str, mode: int = 0o644) -> bool:
+        return write(CONF / name, text, mode=mode, owner="postgres", group="postgres")
+
     changed = [
-        write(CONF / "postgresql.conf", _MAIN, **own),
-        write(CONF / "pg_hba.conf", _HBA, mode=0o640, **own),
-        write(CONF / "pg_ident.conf", "# No other names.\n", mode=0o640, **own),
-        write(CONF / "start.conf", "auto\n", **own),
-        write(CONF / "environment", "# Nothing.\n", **own),
-        write(CONF / "pg_ctl.conf", "pg_ctl_options = ''\n", **own),
-        write(CONF / "conf.d" / "10-terrace.conf", configuration(budget, packaged), **own),
+        put("postgresql.conf", _MAIN),
+        put("pg_hba.conf", _HBA, 0o640),
+        put("pg_ident.conf", "# No other names.\n", 0o640),
+        put("start.conf", "auto\n"),
+        put("environment", "# Nothing.\n"),
+        put("pg_ctl.conf", "pg_ctl_options = ''\n"),
+        put("conf.d/10-terrace.conf", configuration(budget, packaged)),
         write(Path(f"/etc/systemd/system/{UNIT.replace('17-main', '')}.d/terrace.conf"), _DROP_IN),
     ]
     return any(changed)
