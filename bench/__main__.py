@@ -90,18 +90,18 @@ def _boxes(directory: Path) -> Iterator[Figure]:
         for _ in range(3):
             option_a.pulumi("up", "--yes", "--skip-preview")
             instance = _Instance(cloud)
-            _until_it_answers(f"http://{instance.address}")
+            _until_it_answers(f"https://{instance.address}/healthz")
             seconds.append(time.time() - instance.launched)
             instance.terminate()
             option_a.pulumi("refresh", "--yes", "--skip-preview")
         median = statistics.median(seconds)
-        yield Figure("box, RunInstances to HTTP 200", f"{median:.1f} s", "", "", "≤ 30 s")
+        yield Figure("box, RunInstances to HTTPS 200", f"{median:.1f} s", "", "", "≤ 90 s")
 
 
 def _until_it_answers(url: str) -> None:
     while True:
         try:
-            if httpx.get(url, timeout=1).is_success:
+            if httpx.get(url, timeout=1, verify=False).is_success:  # noqa: S501 the box vouches for itself
                 return
         except httpx.HTTPError:
             time.sleep(0.05)

@@ -1,18 +1,15 @@
 """The only place that stands a box up for deploys, for tests and figures alike: it serves the sample, under load.
 
-The box is prepared by `prepare.sh` with what a deploy needs of the host: units, Nginx, PostgreSQL, settings.
+The box is made by `pulumi up` and its own user data, as in production.
 """
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import os
-import shlex
 import sys
-import tarfile
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,7 +28,7 @@ from ops.adapters.aws_deploy import S3Artifacts
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "terrace"
-CARRIED = ("infra/__init__.py", "infra/core/__init__.py", "infra/core/errors.py", "infra/core/release.py")
+INSTALL_SECONDS = 240
 REGION = "ap-northeast-2"
 
 
@@ -55,7 +52,7 @@ class Served:
     @property
     def target(self) -> Target:
         """Where its Nginx answers."""
-        return Target(f"http://{self.outputs['eip']}")
+        return Target(f"https://{self.outputs['eip']}", ca=str(self.certificate))
 
     def sh(self, script: str, *, timeout_seconds: float = 300.0) -> str:
         """What a script in the box writes to stdout.
@@ -86,23 +83,26 @@ class Served:
         )
 
     def prepare(self) -> None:
-        """Makes the box one of the contract between host and deploys; may be repeated."""
-        buckets = self.outputs["buckets"]
-        facts = {
-            "project": "terrace",
-            "stack": "dev",
-            "role": "single",
-            "region": REGION,
-            "artifacts_bucket": buckets["artifacts"],
-        }
-        values = {
-            "FACTS": json.dumps(facts),
-            "LIB": base64.b64encode(_library()).decode(),
-            "REGION": REGION,
-            "BUCKET": buckets["uploads"],
-        }
-        exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items())
-        self.sh(exports + Path(__file__).with_name("prepare.sh").read_text(encoding="utf-8"))
+        """Waits until the host's own installer is through, and notes the certificate that it made.
+
+        Raises:
+            AssertionError: it is not through in time.
+        """
+        deadline = time.monotonic() + INSTALL_SECONDS
+        while (
+            json.loads(self.tried("terrace-host status --json 2>/dev/null")[1] or "{}").get("state") != "done"
+        ):
+            assert time.monotonic() < deadline, self.tried(
+                "journalctl -u terrace-host --no-pager | tail -20"
+            )[1]
+            time.sleep(1)
+        self.directory.mkdir(exist_ok=True)
+        self.certificate.write_text(self.sh("cat /etc/terrace/tls/fullchain.pem") + "\n", encoding="utf-8")
+
+    @property
+    def certificate(self) -> Path:
+        """What the box vouches for itself with."""
+        return self.directory / "box.pem"
 
     def lay_out(self, version: str, *, fault: Fault | None = None, migrations: int = 3) -> Path:
         """A directory as a person has it before it is published."""
@@ -203,13 +203,3 @@ def _variables(values: dict[str, str]) -> Generator[None]:
             os.environ.pop(name, None)
             if text is not None:
                 os.environ[name] = text
-
-
-def _library() -> bytes:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-        for path in [*(ROOT / name for name in CARRIED), *(ROOT / "infra/host").rglob("*.py")]:
-            name = path.relative_to(ROOT).as_posix()
-            if name in CARRIED or name.startswith("infra/host/box/") or name == "infra/host/__init__.py":
-                tar.add(path, arcname=name)
-    return packed.getvalue()

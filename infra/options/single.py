@@ -8,6 +8,7 @@ from infra.components.backup import BackupVault, Snapshots
 from infra.components.compute import Box, web_openings
 from infra.components.data import DataVolume
 from infra.components.edge import Address
+from infra.components.host import HostFiles
 from infra.components.permissions import box_statements
 from infra.core.stages import Option
 from infra.host.user_data import user_data
@@ -24,6 +25,14 @@ class Single(Layout, option=Option.SINGLE):
         (box_shape,) = self.shape.boxes
         data = DataVolume(context, size_gib=self.shape.data_volume_gib, key_arn=key_arn, parent=self)
         address = Address(context, parent=self)
+        HostFiles(
+            context,
+            buckets=self.buckets.names,
+            key_arn=key_arn,
+            address=address.public_ip,
+            data_volume_id=data.volume_id,
+            parent=self,
+        )
         box = Box(
             context,
             box_shape,
@@ -37,7 +46,7 @@ class Single(Layout, option=Option.SINGLE):
                 log_group_arns=list(self.observability.log_group_arns.values()),
             ),
             openings=web_openings(settings.network.ingress_sources),
-            user_data=user_data(name=context.naming.prefix),
+            user_data=user_data(region=settings.region, parameters=context.naming.parameter(), role="single"),
             parent=self,
         )
         self.watched[box_shape.name] = {"InstanceId": box.instance_id}

@@ -221,7 +221,7 @@ def test_the_dns_record_is_a_switch(program: Run) -> None:
     found = program({"terrace:dns": {"zoneId": "Z0123456789ABC"}, "terrace:domain": "app.example.com"})
     record = found.one("aws:route53/record:Record").inputs
     assert (record["name"], record["records"]) == ("app.example.com", ["203.0.113.9"])
-    assert found.outputs["url"] == "http://app.example.com"
+    assert found.outputs["url"] == "https://app.example.com"
 
 
 def test_the_outputs_are_those_that_are_promised(program: Run) -> None:
@@ -229,7 +229,7 @@ def test_the_outputs_are_those_that_are_promised(program: Run) -> None:
         "url", "instance_id", "volume_id", "eip", "stage", "option", "buckets", "alarm_topic", "key_arn", "vpc_id",
         "public_subnets",
     }  # fmt: skip
-    assert program().outputs["url"] == "http://203.0.113.9"
+    assert program().outputs["url"] == "https://203.0.113.9"
 
 
 def test_logs_are_encrypted_and_kept_as_long_as_the_settings_say(program: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from typing import Any
 
 from embedded.provider.table import (
@@ -16,6 +17,7 @@ from embedded.provider.table import (
     found,
     from_inputs,
     given,
+    known,
     text,
 )
 
@@ -98,6 +100,28 @@ def _rule_seen(rule: dict[str, Any]) -> dict[str, Any]:
     return found_rule
 
 
+def known_or_given(name: str) -> Expression:
+    """The input, or what was read last where there is none (a refresh, a deletion)."""
+    return Expression(lambda scope: scope.inputs.get(name) or scope.outputs.get(name), (name,))
+
+
+def _body(scope: Scope) -> bytes:
+    encoded = scope.inputs.get("contentBase64")
+    return b64decode(encoded) if encoded else str(scope.inputs.get("content") or "").encode()
+
+
+def _put_object() -> Call:
+    return Call(
+        "s3.put_object",
+        {
+            "Bucket": given("bucket"),
+            "Key": given("key"),
+            "Body": Expression(_body, ("contentBase64", "content")),
+            "ContentType": given("contentType"),
+        },
+    )
+
+
 KINDS = (
     Kind(
         "aws:s3/bucket:Bucket",
@@ -138,6 +162,37 @@ KINDS = (
         write_only=("forceDestroy",),
         not_carried={"forceDestroy": "read at deletion"},
         delete=(Call("s3.delete_bucket", {"Bucket": ID}),),
+    ),
+    Kind(
+        "aws:s3/bucketObjectv2:BucketObjectv2",
+        autoname="key",
+        create=_put_object(),
+        id=Expression(lambda scope: f"{scope.inputs['bucket']}/{scope.inputs['key']}"),
+        read=(
+            Read(
+                "s3.head_object",
+                {"Bucket": known_or_given("bucket"), "Key": known_or_given("key")},
+                at="{VersionId: VersionId, ContentLength: ContentLength}",
+            ),
+        ),
+        not_carried={"tags": "no object of ours bears tags"},
+        updates=(Update(("contentBase64", "content", "contentType"), (_put_object(),)),),
+        outputs={
+            "bucket": known_or_given("bucket"),
+            "key": known_or_given("key"),
+            "versionId": found("VersionId"),
+            "arn": Expression(
+                lambda s: f"arn:aws:s3:::{known_or_given('bucket')(s)}/{known_or_given('key')(s)}"
+            ),
+        },
+        # As pulumi-aws: deleting an object of a versioned bucket deletes its versions, not only their top.
+        delete=(
+            Call(
+                "s3.delete_object",
+                {"Bucket": known("bucket"), "Key": known("key"), "VersionId": known("versionId")},
+                missing_is_fine=True,
+            ),
+        ),
     ),
     _setting(
         "aws:s3/bucketVersioning:BucketVersioning",

@@ -1,1 +1,1 @@
-"""The programs of a box: standard library and boto3 alone."""
+"""The programs of the box: standard library, boto3, and the core modules that infra/host/bundle.py names."""

@@ -1,0 +1,137 @@
+"""The only place that brings the host bundle to a box: told by parameters, checked by SHA-256, unpacked whole.
+
+User data carries this file alone, so it needs nothing but the standard library, and boto3, which it installs first.
+`fetch.py boot` runs at every boot and does nothing once the box is installed; `fetch.py update` always looks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+from typing import Any
+
+TOLD = Path("/etc/terrace/told.json")
+BOX_JSON = Path("/etc/terrace/box.json")
+BOOTSTRAP = Path("/var/lib/terrace/bootstrap.json")
+HOME = Path("/opt/terrace")
+PATIENCE_SECONDS = 150.0
+RETRY_SECONDS = 3.0
+
+
+def main(verb: str) -> int:
+    """Fetches what the parameters name and hands over to its installer; 0 where nothing is to be done."""
+    if verb == "boot" and _state().get("state") == "done":
+        return 0
+    told = json.loads(TOLD.read_text(encoding="utf-8"))
+    try:
+        _install_boto3()
+        facts, version = _patiently(lambda: fetch(told))
+    except Exception as error:  # noqa: BLE001 whatever it was, it is noted and said, and systemd tries again
+        _note("fetch", f"{type(error).__name__}: {error}")
+        sys.stderr.write(f"terrace: fetch: {error}\n")
+        return 1
+    write(BOX_JSON, json.dumps({**facts, **told}, indent=2, sort_keys=True) + "\n")
+    link(version)
+    return subprocess.run([str(HOME / "current/bin/terrace-host"), "install"], check=False).returncode
+
+
+def fetch(told: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The facts, and the bundle's version once it lies unpacked and whole.
+
+    Raises:
+        ValueError: the bundle is not what its parameter says.
+    """
+    import boto3
+
+    ssm: Any = boto3.client("ssm", region_name=told["region"])
+    names = [f"{told['parameters']}/host/{each}" for each in ("bundle", "facts")]
+    named, facts = (json.loads(ssm.get_parameter(Name=name)["Parameter"]["Value"]) for name in names)
+    target = HOME / "host" / named["version"]
+    if not target.exists():
+        s3: Any = boto3.client("s3", region_name=told["region"])
+        content = s3.get_object(Bucket=named["bucket"], Key=named["key"])["Body"].read()
+        if (found := hashlib.sha256(content).hexdigest()) != named["sha256"]:
+            raise ValueError(f"{named['key']} has SHA-256 {found}, and {named['sha256']} was told")
+        part = target.with_name(f".{target.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+            tar.extractall(part, filter="data")
+        os.sync()
+        part.rename(target)
+    return facts, str(named["version"])
+
+
+def write(path: Path, text: str) -> None:
+    """Puts a text into a file at once and for good."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def link(version: str) -> None:
+    """Makes that version the current one."""
+    part = HOME / ".current.part"
+    part.unlink(missing_ok=True)
+    part.symlink_to(f"host/{version}")
+    part.replace(HOME / "current")
+
+
+def _install_boto3() -> None:
+    def installed() -> bool:
+        line = [sys.executable, "-c", "import boto3"]
+        return subprocess.run(line, capture_output=True, check=False).returncode == 0
+
+    def once() -> None:
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        apt = ["apt-get", "-o", "DPkg::Lock::Timeout=120", "-q"]
+        subprocess.run(["dpkg", "--configure", "-a"], env=environment, check=True, capture_output=True)
+        line = [*apt, "install", "-y", "--no-install-recommends", "python3-boto3"]
+        if subprocess.run(line, env=environment, check=False, capture_output=True).returncode:
+            subprocess.run([*apt, "update"], env=environment, check=False, capture_output=True)
+            raise OSError("python3-boto3 cannot be installed: no package mirror was reached")
+
+    if not installed():
+        _patiently(once)
+
+
+def _patiently(work: Any) -> Any:
+    deadline = time.monotonic() + float(os.environ.get("TERRACE_PATIENCE_SECONDS", PATIENCE_SECONDS))
+    while True:
+        try:
+            return work()
+        except ValueError:
+            raise  # what was fetched is wrong; fetching it again makes it no better
+        except Exception:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(RETRY_SECONDS)
+
+
+def _state() -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(BOOTSTRAP.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _note(step: str, error: str) -> None:
+    steps = {**_state().get("steps", {}), step: {"state": "failed", "error": error}}
+    write(BOOTSTRAP, json.dumps({**_state(), "state": "failed", "steps": steps}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else "boot"))

@@ -1,0 +1,284 @@
+"""terrace-host: the only place for the order in which a box is installed, and how far it has come.
+
+Every step may be cut off and run again; a second run changes nothing. Progress stands in bootstrap.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from infra.core.errors import Fault, TerraceError
+from infra.core.memory import Budget, budget, table
+
+from . import mount, nginx, postgresql, settings, units
+from .fetch import BOOTSTRAP
+from .system import (
+    DATA,
+    Facts,
+    command,
+    directory,
+    facts,
+    publish,
+    ram_mib,
+    role,
+    run,
+    say,
+    write,
+)  # fmt: skip
+
+LOCK = Path("/run/terrace-host.lock")
+CURRENT = Path("/opt/terrace/current")
+IDS = {
+    "postgres": (650, "/var/lib/postgresql"),
+    "terrace": (651, "/nonexistent"),
+    "terrace-metrics": (652, "/"),
+}
+"""Numbers of our own: a new box must own the /data of the old one."""
+
+PACKAGES = ("logrotate", "nginx", "unattended-upgrades")
+ROLE_PACKAGES = {
+    "single": ("nodejs", "openjdk-21-jre-headless", "pgbackrest", "postgresql-17", "postgresql-17-pgvector"),
+    "backend": ("openjdk-21-jre-headless",),
+    "frontend": ("nodejs",),
+}
+_CREATE_NO_CLUSTER = "create_main_cluster = false\nadd_include_dir = 'conf.d'\n"
+_TMPFILES = "d /run/terrace 0755 root root -\nd /var/log/terrace 0750 terrace adm -\n"
+_JOURNALD = "[Journal]\nSystemMaxUse=500M\nMaxRetentionSec=1month\n"
+_UPGRADES = 'APT::Periodic::Update-Package-Lists "1";\nAPT::Periodic::Unattended-Upgrade "1";\n'
+_LOGROTATE = """\
+/var/log/terrace/*.log /var/log/nginx/access.json {
+    daily
+    rotate 7
+    size 50M
+    missingok
+    notifempty
+    compress
+    delaycompress
+    copytruncate
+}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Install:
+    """One run over a box."""
+
+    facts: Facts
+    budget: Budget
+
+    def steps(self) -> dict[str, Callable[[], None]]:
+        """What is done, in order."""
+        with_data = {
+            "data": self.data, "database": self.database, "backups": self.backups,
+            "database-up": self.database_up,
+        }  # fmt: skip
+        return {
+            "users": self.users,
+            "packages": self.packages,
+            "units": self.units,
+            **(with_data if self.budget.database is not None else {}),
+            "settings": self.settings,
+            "services": self.services,
+            "nginx": self.nginx,
+            "upkeep": self.upkeep,
+        }
+
+    def users(self) -> None:
+        """The users with numbers of their own, before a package makes them with others."""
+        for name, (number, home) in IDS.items():
+            if run(["getent", "group", name], check=False) == "":
+                run(["groupadd", "--system", "--gid", str(number), name])
+            if run(["getent", "passwd", name], check=False) == "":
+                shell = "/bin/bash" if name == "postgres" else "/usr/sbin/nologin"
+                line = ["useradd", "--system", "--uid", str(number), "--gid", name, "--no-create-home"]
+                run([*line, "--home-dir", home, "--shell", shell, name])
+        write(Path("/etc/tmpfiles.d/terrace.conf"), _TMPFILES)
+        run(["systemd-tmpfiles", "--create", "/etc/tmpfiles.d/terrace.conf"])
+
+    def packages(self) -> None:
+        """Everything from the distribution; PostgreSQL's package makes no cluster of its own."""
+        write(Path("/etc/postgresql-common/createcluster.conf"), _CREATE_NO_CLUSTER)
+        wanted = [*PACKAGES, *ROLE_PACKAGES[role(self.facts)]]
+        run(["dpkg", "--configure", "-a"], timeout_seconds=900)
+        if _missing(wanted):
+            line = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Options::=--force-confold", "-q"]
+            install = [*line, "install", "-y", "--no-install-recommends", *wanted]
+            try:
+                run(install, timeout_seconds=1200)
+            except TerraceError:
+                run([*line, "update"], timeout_seconds=300, check=False)
+                run([*line, "--fix-broken", "install", "-y"], timeout_seconds=900, check=False)
+                run(install, timeout_seconds=1200)
+
+    def units(self) -> None:
+        """The programs by their names, and the units."""
+        for program in sorted((CURRENT / "bin").iterdir()):
+            link = Path("/usr/local/sbin") / program.name
+            if not link.is_symlink() or link.readlink() != program:
+                part = link.with_name(f".{link.name}.part")
+                part.unlink(missing_ok=True)
+                part.symlink_to(program)
+                part.replace(link)
+        written = [
+            write(Path("/etc/systemd/system") / name, text) for name, text in units.units(self.budget).items()
+        ]
+        if any(written):
+            run(["systemctl", "daemon-reload"])
+        run(["systemctl", "enable", "-q", *units.enabled(self.budget)])
+
+    def data(self) -> None:
+        """The data volume, and its directories."""
+        say(f"/data: {mount.mount(self.facts)}")
+        run(["systemctl", "start", "terrace-data.service"])
+        directory(DATA / "releases")
+        directory(DATA / "state")
+
+    def database(self) -> None:
+        """The cluster and its configuration; the server is not started yet."""
+        changed = postgresql.configure(self.budget)
+        if postgresql.make_cluster() or changed:
+            run(["systemctl", "daemon-reload"])
+
+    def backups(self) -> None:
+        """Backups are configured before the first transaction, so that the archive has no beginning that lacks."""
+        run(["/usr/local/sbin/terrace-backup", "install"])
+
+    def database_up(self) -> None:
+        """The server runs with its present configuration, with role, database and extensions."""
+        run(["systemctl", "enable", "-q", postgresql.UNIT])
+        run(["systemctl", "start", postgresql.UNIT], timeout_seconds=300)
+        if postgresql.sql("select count(*) from pg_settings where pending_restart") != "0":
+            run(["systemctl", "restart", postgresql.UNIT], timeout_seconds=300)
+        postgresql.provide(self.facts)
+
+    def settings(self) -> None:
+        """What the application is told."""
+        settings.apply(self.facts)
+        run(["systemctl", "start", "terrace-settings.service"])
+
+    def services(self) -> None:
+        """The release that served last, where there is one; the upstream files in any case."""
+        directory(nginx.ETC / "terrace")
+        run(["systemctl", "start", "terrace-release.service"])
+
+    def nginx(self) -> None:
+        """HTTPS, with whichever certificate there is."""
+        changed = nginx.configure(self.facts, role(self.facts))
+        run(["nginx", "-t", "-q"])
+        run(["systemctl", "enable", "-q", "nginx.service"])
+        run(["systemctl", "restart" if changed else "start", "nginx.service"])
+
+    def upkeep(self) -> None:
+        """Logs that end, upgrades that come by themselves, and a first backup beside the rest."""
+        write(Path("/etc/logrotate.d/terrace"), _LOGROTATE)
+        write(Path("/etc/apt/apt.conf.d/20auto-upgrades"), _UPGRADES)
+        if write(Path("/etc/systemd/journald.conf.d/terrace.conf"), _JOURNALD):
+            run(["systemctl", "restart", "systemd-journald"])
+        if self.budget.database is not None:
+            run(["systemctl", "start", "--no-block", "terrace-backup-ready.service"])
+
+
+def install() -> int:
+    """Runs every step; the failing one is named in bootstrap.json, in the log and by a metric.
+
+    Raises:
+        TerraceError: another run is under way, or a step failed.
+    """
+    found = facts()
+    with LOCK.open("a", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise TerraceError(
+                Fault("terrace-host", "is at work already", "Wait until it is through")
+            ) from error
+        began = time.monotonic()
+        bundle = CURRENT.readlink().name if CURRENT.is_symlink() else ""
+        steps = Install(found, budget(role(found), ram_mib())).steps()
+        noted: dict[str, Any] = {}
+        for name, step in steps.items():
+            _note("installing", bundle, noted | {name: {"state": "running"}})
+            started = time.monotonic()
+            try:
+                step()
+            except Exception as error:
+                noted[name] = {"state": "failed", "error": str(error)[:2000]}
+                _note("failed", bundle, noted)
+                say(f"{name} failed")
+                _tell(found, 1.0)
+                if isinstance(error, TerraceError):
+                    raise
+                what = f"failed: {type(error).__name__}: {error}"
+                raise TerraceError(Fault(name, what, "Run terrace-host install again")) from error
+            seconds = round(time.monotonic() - started, 1)
+            noted[name] = {"state": "done", "seconds": seconds}
+            say(f"{name} done in {seconds} s")
+        _note("done", bundle, noted)
+        say(f"installed in {time.monotonic() - began:.1f} s")
+        _tell(found, 0.0)
+    return 0
+
+
+def _note(state: str, bundle: str, steps: dict[str, Any]) -> None:
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    told = {"state": state, "bundle": bundle, "at": at, "steps": steps}
+    write(BOOTSTRAP, json.dumps(told, indent=2) + "\n")
+
+
+def _tell(found: Facts, value: float) -> None:
+    try:
+        publish(found, "bootstrap_failed", value)
+    except Exception as error:  # noqa: BLE001 a metric that does not arrive stops no installation
+        say(f"metric bootstrap_failed was not published: {type(error).__name__}")
+
+
+def _missing(packages: list[str]) -> list[str]:
+    said = run(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *packages], check=False)
+    there = {line.split()[0] for line in said.splitlines() if line.endswith(" installed")}
+    return [name for name in packages if name not in there]
+
+
+def status(*, as_json: bool) -> int:
+    """Says how far the installation is, and who has which memory."""
+    try:
+        told: dict[str, Any] = json.loads(BOOTSTRAP.read_text(encoding="utf-8"))
+    except OSError:
+        told = {"state": "not begun", "steps": {}}
+    if as_json:
+        sys.stdout.write(json.dumps(told) + "\n")
+        return 0
+    lines = [f"{told['state']}  bundle {told.get('bundle', '?')}"]
+    lines += [f"  {name:<12} {each['state']} {each.get('error', '')}" for name, each in told["steps"].items()]
+    sys.stdout.write("\n".join([*lines, table(budget(role(facts()), ram_mib()))]) + "\n")
+    return 0
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="terrace-host", description=__doc__.split("\n")[0])
+    parser.add_argument("verb", choices=("install", "update", "status"))
+    parser.add_argument("--json", action="store_true", help="status as JSON")
+    given = parser.parse_args()
+
+    def work() -> int:
+        if given.verb == "status":
+            return status(as_json=given.json)
+        if given.verb == "update":
+            os.execv(sys.executable, [sys.executable, "/opt/terrace/fetch.py", "update"])  # noqa: S606
+        return install()
+
+    return command(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

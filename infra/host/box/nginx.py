@@ -1,0 +1,179 @@
+"""The only place for Nginx on the box: its configuration, and the certificate that it starts with.
+
+The upstream files are terrace-deploy's. HTTPS works from the first minute: until a certificate authority has given
+one, the certificate is the box's own.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+
+from infra.core.memory import BoxRole
+
+from .system import Facts, directory, run, write
+
+ETC = Path("/etc/nginx")
+TLS = Path("/etc/terrace/tls")
+ACME_ROOT = Path("/var/lib/terrace/acme")
+UPLOAD_MEGABYTES = 20
+SELF_SIGNED_DAYS = 825
+
+_MAIN = """\
+# Written by terrace-host.
+user www-data;
+worker_processes auto;
+worker_rlimit_nofile 8192;
+# WebSockets of an old worker are ended by terrace-deploy, not cut by a reload.
+worker_shutdown_timeout 1h;
+pid /run/nginx.pid;
+error_log /var/log/nginx/error.log;
+include /etc/nginx/modules-enabled/*.conf;
+events { worker_connections 2048; }
+http {
+    include /etc/nginx/mime.types;
+    default_type application/octet-stream;
+    sendfile on;
+    tcp_nopush on;
+    server_tokens off;
+    types_hash_max_size 2048;
+    include /etc/nginx/terrace/*.conf;
+    include /etc/nginx/conf.d/*.conf;
+}
+"""
+
+_SITE = """\
+# Written by terrace-host.
+log_format terrace escape=json
+    '{{"time":"$time_iso8601","method":"$request_method","path":"$terrace_path","status":$status,"rt":$request_time,'
+    '"bytes":$body_bytes_sent,"llm":$terrace_llm,"user":"$upstream_http_x_terrace_user",'
+    '"upstream":"$upstream_addr","upstream_time":"$upstream_response_time","http":"$server_protocol"}}';
+access_log /var/log/nginx/access.json terrace;
+# Without the query, which may hold what is nobody's business; $uri is the error page's where one is shown.
+map $request_uri $terrace_path {{ "~^(?<path_alone>[^?]*)" $path_alone; }}
+map $terrace_path $terrace_llm {{ default 0; ~^/api/(llm|ocr)(/|$) 1; }}
+map $http_upgrade $terrace_connection {{ default upgrade; "" ""; }}
+limit_req_zone $binary_remote_addr zone=terrace:10m rate={rate}r/s;
+limit_req_status 429;
+client_max_body_size {upload}m;
+gzip on;
+gzip_types text/css application/javascript application/json image/svg+xml;
+proxy_http_version 1.1;
+proxy_set_header Host $host;
+proxy_set_header X-Real-IP $remote_addr;
+proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+proxy_set_header X-Forwarded-Proto $scheme;
+proxy_set_header X-Forwarded-Host $host;
+proxy_set_header Connection $terrace_connection;
+proxy_set_header Upgrade $http_upgrade;
+proxy_hide_header X-Terrace-User;
+{real_ip}
+server {{
+    listen 80 default_server;
+    listen [::]:80 default_server;
+    location = /healthz {{ access_log off; default_type text/plain; return 200 "ok\\n"; }}
+    location /.well-known/acme-challenge/ {{ root {acme}; default_type text/plain; }}
+    location / {{ return 301 https://$host$request_uri; }}
+}}
+server {{
+    listen 443 ssl default_server;
+    listen [::]:443 ssl default_server;
+    http2 on;
+    server_name {name};
+    ssl_certificate {tls}/fullchain.pem;
+    ssl_certificate_key {tls}/privkey.pem;
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_session_cache shared:tls:10m;
+    ssl_session_timeout 1d;
+    ssl_session_tickets off;
+    add_header Strict-Transport-Security "max-age={hsts}" always;
+    add_header X-Content-Type-Options nosniff always;
+    error_page 502 503 504 /terrace-unavailable.html;
+    location = /terrace-unavailable.html {{ internal; root /var/lib/terrace/pages; }}
+    location = /healthz {{ access_log off; default_type text/plain; return 200 "ok\\n"; }}
+{locations}}}
+{loopback}"""
+
+_BACKEND = """\
+    location /api/ { limit_req zone=terrace burst=400 nodelay; proxy_pass http://backend; }
+    location /ws/ { proxy_pass http://backend; proxy_read_timeout 3600s; proxy_send_timeout 3600s; }
+"""
+_FRONTEND = "    location / { proxy_pass http://frontend; }\n"
+
+# The frontend's own calls go through Nginx, so that a switch of the backend moves them too.
+_LOOPBACK = """\
+server {
+    listen 127.0.0.1:8090;
+    access_log off;
+    keepalive_timeout 0;
+    location / { proxy_pass http://backend; }
+}
+"""
+_PAGE = """\
+<!doctype html><html lang=en><meta charset=utf-8><title>Back in a moment</title>
+<p>The service is not answering just now. Please try again in a moment.</p></html>
+"""
+
+
+def site(
+    role: BoxRole, name: str, *, real_ip_from: str = "", rate: int = 200, hsts_seconds: int = 31536000
+) -> str:
+    """The site's configuration; `name` is the domain or "", `real_ip_from` a load balancer's CIDR block or ""."""
+    locations = (_BACKEND if role != "frontend" else "") + (_FRONTEND if role != "backend" else "")
+    real_ip = f"set_real_ip_from {real_ip_from};\nreal_ip_header X-Forwarded-For;" if real_ip_from else ""
+    return _SITE.format(
+        rate=rate,
+        upload=UPLOAD_MEGABYTES,
+        real_ip=real_ip,
+        acme=ACME_ROOT,
+        name=name or "_",
+        tls=TLS,
+        # A browser would remember it for an address, or refuse a certificate that nobody vouches for.
+        hsts=hsts_seconds if name else 0,
+        locations=locations,
+        loopback=_LOOPBACK if role == "single" else "",
+    )
+
+
+def configure(found: Facts, role: BoxRole) -> bool:
+    """Writes everything but the upstream files; whether something changed."""
+    directory(ACME_ROOT)
+    directory(Path("/var/log/nginx"), owner="www-data", group="adm")
+    default = ETC / "sites-enabled" / "default"
+    default.unlink(missing_ok=True)
+    made = certificate(found)
+    changed = [
+        write(ETC / "nginx.conf", _MAIN),
+        write(ETC / "terrace" / "site.conf", site(role, found["domain"])),
+        write(Path("/var/lib/terrace/pages/terrace-unavailable.html"), _PAGE),
+    ]
+    return made or any(changed)
+
+
+def certificate(found: Facts) -> bool:
+    """Makes the box's own certificate where there is none; whether it did."""
+    chain, key = TLS / "fullchain.pem", TLS / "privkey.pem"
+    if chain.exists() and key.exists():
+        return False
+    directory(TLS, mode=0o700)
+    names = [found["domain"], found["address"]]
+    alternative = ",".join(f"{_kind(name)}:{name}" for name in names if name) or "DNS:localhost"
+    part = TLS / ".part"
+    run(
+        [
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+            "-days", str(SELF_SIGNED_DAYS), "-subj", "/CN=terrace", "-addext", f"subjectAltName={alternative}",
+            "-keyout", f"{part}.key", "-out", f"{part}.pem",
+        ]
+    )  # fmt: skip
+    Path(f"{part}.key").replace(key)
+    Path(f"{part}.pem").replace(chain)
+    return True
+
+
+def _kind(name: str) -> str:
+    try:
+        ip_address(name)
+    except ValueError:
+        return "DNS"
+    return "IP"

@@ -1,0 +1,133 @@
+"""terrace-settings: the only place that turns parameters into what the application is told.
+
+SSM by path becomes /run/terrace/app.env, which lies in memory and is written anew at every boot.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from infra.core.errors import Fault, TerraceError
+from infra.core.naming import DATABASE_PASSWORD, UNSET
+
+from .system import Facts, client, command, directory, facts, role, run, say, write
+
+RUN = Path("/run/terrace")
+APP_ENV = RUN / "app.env"
+USER = "app"
+RETRY_SECONDS, PATIENCE_SECONDS = 3.0, 120.0
+
+
+def password(found: Facts, *, may_make: bool = False) -> str:
+    """The application's database password; made and stored where the parameter still holds the stand-in.
+
+    Raises:
+        TerraceError: it is not there, and may not be made.
+    """
+    ssm, name = client("ssm", found), f"{found['parameters']}/{DATABASE_PASSWORD}"
+    value = str(ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"])
+    if value not in ("", UNSET):
+        return value
+    if not may_make:
+        raise TerraceError(Fault(name, "holds no password", "Run terrace-host install on the box"))
+    made = secrets.token_urlsafe(32)
+    ssm.put_parameter(Name=name, Value=made, Type="SecureString", Overwrite=True)
+    return made
+
+
+def application(found: Facts) -> dict[str, str]:
+    """Every parameter below app/ by its name; one that is empty or not filled in is left out."""
+    path = f"{found['parameters']}/app"
+    pages = client("ssm", found).get_paginator("get_parameters_by_path")
+    values: dict[str, str] = {}
+    for page in pages.paginate(Path=path, Recursive=True, WithDecryption=True):
+        for each in page["Parameters"]:
+            name = str(each["Name"]).rpartition("/")[2]
+            if each["Value"] in ("", UNSET):
+                say(f"{each['Name']} is not filled in; the application does not get {name}")
+            else:
+                values[name] = str(each["Value"])
+    return values
+
+
+def render(values: Mapping[str, str]) -> str:
+    """Lines as systemd reads an EnvironmentFile: in double quotes, with what is special escaped."""
+    lines = []
+    for name, value in sorted(values.items()):
+        quoted = value.replace("\\", "\\\\").replace('"', '\\"').replace("`", "\\`").replace("$", "\\$")
+        lines.append(f'{name}="{quoted}"\n')
+    return "".join(lines)
+
+
+def gather(found: Facts) -> dict[str, str]:
+    """What the application is told; its own settings cannot change what the host says."""
+    host: dict[str, str] = {
+        "AWS_REGION": found["region"],
+        "UPLOADS_BUCKET": found["uploads_bucket"],
+        "TERRACE_ENVIRONMENT": found["environment"],
+    }
+    if "AWS_ENDPOINT_URL" in os.environ:
+        host["AWS_ENDPOINT_URL"] = os.environ["AWS_ENDPOINT_URL"]
+    if role(found) == "single":
+        secret = password(found)
+        host |= {
+            "BACKEND_URL": "http://127.0.0.1:8090",
+            "DATABASE_URL": f"postgresql://{USER}:{secret}@127.0.0.1:5432/app",
+            "SPRING_DATASOURCE_URL": "jdbc:postgresql://127.0.0.1:5432/app",
+            "SPRING_DATASOURCE_USERNAME": USER,
+            "SPRING_DATASOURCE_PASSWORD": secret,
+        }
+    return {**application(found), **host}
+
+
+def apply(found: Facts) -> bool:
+    """Writes the file; whether it changed.
+
+    Raises:
+        TerraceError: SSM could not be asked for two minutes.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            values = gather(found)
+            break
+        except TerraceError:
+            raise
+        except Exception as error:
+            if time.monotonic() > deadline:
+                raise TerraceError(
+                    Fault("settings", f"cannot be read: {type(error).__name__}", "Is SSM reachable?")
+                ) from error
+            time.sleep(RETRY_SECONDS)
+    directory(RUN, mode=0o755)
+    return write(APP_ENV, render(values), mode=0o640, group="terrace")
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="terrace-settings", description=__doc__.split("\n")[0])
+    parser.add_argument("--restart", action="store_true", help="restart the services where something changed")
+    parser.add_argument("--json", action="store_true", help="say whether something changed as JSON")
+    given = parser.parse_args()
+
+    def work() -> int:
+        changed = apply(facts())
+        if changed and given.restart:
+            run(["systemctl", "try-restart", "terrace-backend@*", "terrace-frontend@*", "terrace-worker"])
+        told: dict[str, Any] = {"changed": changed, "restarted": changed and given.restart}
+        sys.stdout.write(json.dumps(told) + "\n") if given.json else say(f"settings: changed {changed}")
+        return 0
+
+    return command(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

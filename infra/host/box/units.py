@@ -1,0 +1,126 @@
+"""The only place for the box's systemd units, and how hard each is shut in."""
+
+from __future__ import annotations
+
+from infra.core.memory import Budget
+
+PROGRAMS = "/usr/local/sbin"
+
+_SHUT_IN = """\
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+ProtectProc=invisible
+RestrictSUIDSGID=yes
+RestrictRealtime=yes
+RestrictNamespaces=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+LockPersonality=yes
+RemoveIPC=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged
+UMask=0077
+"""
+
+# A killed service comes back by itself; one that is out of memory takes nobody with it.
+_SERVICE = """\
+User=terrace
+Group=terrace
+EnvironmentFile=/run/terrace/app.env
+{environment}
+ExecStart={start}
+SuccessExitStatus=143
+Restart=on-failure
+RestartSec=2
+TimeoutStopSec=60
+KillMode=mixed
+OOMPolicy=kill
+MemoryMax={limit_mib}M
+MemorySwapMax=0
+StandardOutput=append:/var/log/terrace/{name}.log
+StandardError=inherit
+"""
+
+
+def _service(name: str, *, instances: bool, start: str, limit_mib: int) -> str:
+    file = f"/run/terrace/{name}@%i.env" if instances else f"/run/terrace/{name}.env"
+    body = _SERVICE.format(environment=f"EnvironmentFile={file}", start=start, limit_mib=limit_mib, name=name)
+    described = f"{name} on port %i" if instances else name
+    return (
+        f"[Unit]\nDescription=terrace {described}\nAfter=network.target terrace-settings.service "
+        f"postgresql@17-main.service\nStartLimitIntervalSec=0\n[Service]\n{body}{_SHUT_IN}"
+    )
+
+
+def _oneshot(what: str, start: str, *, after: str, extra: str = "") -> str:
+    return (
+        f"[Unit]\nDescription={what}\nAfter={after}\n"
+        f"{extra}[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart={start}\nRestart=on-failure\n"
+        "RestartSec=10\n[Install]\nWantedBy=multi-user.target\n"
+    )
+
+
+def units(budget: Budget) -> dict[str, str]:
+    """Every unit of the host by its name, for a box with that budget."""
+    data = budget.database is not None
+    made: dict[str, str] = {
+        "terrace-settings.service": _oneshot(
+            "What the application is told",
+            f"{PROGRAMS}/terrace-settings",
+            after="network-online.target",
+            extra="Wants=network-online.target\nStartLimitIntervalSec=0\n",
+        ),
+        "terrace-release.service": _oneshot(
+            "The release that served last",
+            f"{PROGRAMS}/terrace-deploy boot",
+            after="terrace-settings.service terrace-data.service",
+            # Not before Nginx: it reloads Nginx, and would wait for itself.
+            extra="Requires=terrace-settings.service\n" + ("Requires=terrace-data.service\n" if data else ""),
+        ),
+    }
+    if data:
+        made["terrace-data.service"] = _oneshot(
+            "The data volume", f"{PROGRAMS}/terrace-mount", after="local-fs.target"
+        )
+    if (java := budget.backend) is not None:
+        made["terrace-backend@.service"] = _service(
+            "backend",
+            instances=True,
+            start=_java(java.heap_mib, ""),
+            limit_mib=java.limit_mib,
+        )
+    if (worker := budget.worker or budget.backend) is not None:
+        made["terrace-worker.service"] = _service(
+            "worker",
+            instances=False,
+            start=_java(min(worker.heap_mib, 512), " --spring.profiles.active=worker"),
+            limit_mib=min(worker.limit_mib, 864),
+        )
+    if (node := budget.frontend) is not None:
+        made["terrace-frontend@.service"] = _service(
+            "frontend",
+            instances=True,
+            start=f"/usr/bin/node --max-old-space-size={node.old_space_mib} ${{TERRACE_ENTRY}}",
+            limit_mib=node.limit_mib,
+        )
+    return made
+
+
+def enabled(budget: Budget) -> list[str]:
+    """The units that start by themselves; services of a release are started by terrace-release."""
+    return [name for name in units(budget) if "@" not in name and name != "terrace-worker.service"]
+
+
+def _java(heap_mib: int, arguments: str) -> str:
+    return f"/usr/bin/java -Xmx{heap_mib}m -XX:+ExitOnOutOfMemoryError -jar ${{TERRACE_JAR}}{arguments}"

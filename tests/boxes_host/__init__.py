@@ -1,0 +1,1 @@
+"""The host on real boxes, made by the real engine."""

@@ -1,0 +1,86 @@
+"""A box made by `pulumi up` installs itself, stays as it is, and comes back after a power cut."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from bench.projects import option_a
+from bench.served import CACHE, Served
+from embedded.cloud import Cloud
+from tests.boxes.conftest import pytest_runtest_setup  # noqa: F401 the same rule for skips
+
+pytestmark = [pytest.mark.box, pytest.mark.drill]
+
+SNAPSHOT = (
+    "find /etc /opt/terrace /usr/local/sbin /data/identity.json /var/lib/terrace/pages -xdev -type f"
+    " -printf '%p %T@ %m %u\\n' | grep -v /etc/mtab | sort;"
+    " systemctl show -p MainPID -p ActiveState nginx postgresql@17-main terrace-release terrace-data"
+)
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Option A standing, its box installed by its own user data."""
+    directory = tmp_path_factory.mktemp("host")
+    with Cloud(directory / "cloud", cache=CACHE, boxes=True) as cloud:
+        project = option_a(directory / "project", cloud, "single-8g")
+        project.stand()
+        made = Served(directory, cloud, project, project.outputs())
+        assert cloud.machines is not None
+        cloud.machines.host.wait(made.box.instance_id, lambda each: each.booted, timeout_seconds=120)
+        made.prepare()
+        yield made
+
+
+def sql(box: Served, query: str) -> str:
+    """The answer of the application's database."""
+    return box.sh(f"runuser -u postgres -- psql -XAtq -d app -c {shlex.quote(query)}")
+
+
+def answers(box: Served, *, seconds: float = 60.0) -> str:
+    """What /healthz says over HTTPS, by the box's own certificate."""
+    url, deadline = f"https://{box.outputs['eip']}/healthz", time.monotonic() + seconds
+    while True:
+        try:
+            return httpx.get(url, verify=str(box.certificate), timeout=2).raise_for_status().text
+        except httpx.HTTPError:
+            assert time.monotonic() < deadline, f"{url} did not answer within {seconds:g} s"
+            time.sleep(0.3)
+
+
+def test_a_new_box_answers_over_https_with_its_database_on_the_data_volume(box: Served) -> None:
+    assert answers(box) == "ok\n"
+    assert "on /data type ext4" in box.sh("mount")
+    assert sql(box, "show data_directory") == "/data/pgdata"
+    assert {"vector", "pg_stat_statements"} <= set(sql(box, "select extname from pg_extension").split())
+    assert sql(box, "show data_checksums") == "on"
+    assert box.sh("stat -c '%a %U:%G' /run/terrace/app.env") == "640 root:terrace"
+
+
+def test_user_data_is_valid_by_cloud_inits_own_schema(box: Served) -> None:
+    assert "Valid schema user-data" in box.sh("cloud-init schema --system")
+
+
+def test_a_second_install_changes_nothing(box: Served) -> None:
+    before = box.sh(SNAPSHOT)
+    box.sh("terrace-host install")
+    assert box.sh(SNAPSHOT) == before
+
+
+def test_the_units_hold_and_are_shut_in(box: Served) -> None:
+    assert box.sh("systemd-analyze verify /etc/systemd/system/terrace-*.service") == ""
+    scores = box.sh("systemd-analyze security --no-pager terrace-backend@8080 terrace-frontend@3000")
+    assert scores.count("OK :-)") == 2, scores
+
+
+def test_after_a_power_cut_everything_comes_back_by_itself(box: Served) -> None:
+    sql(box, "create table kept (n int); insert into kept values (7)")
+    box.power_cut()
+    assert answers(box) == "ok\n"
+    assert sql(box, "select n from kept") == "7"
+    assert box.sh("systemctl --failed --no-legend") == ""

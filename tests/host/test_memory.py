@@ -1,0 +1,64 @@
+"""Who may have how much memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from infra.core.errors import TerraceError
+from infra.core.memory import BoxRole, Part, budget, table
+
+
+def test_eight_gigabytes_are_shared_as_the_document_has_it() -> None:
+    made = budget("single", 8192)
+    assert dict(made.rows()) == {
+        "PostgreSQL": 2048, "backend": 1536, "frontend": 717, "Nginx": 154, "system": 1024,
+    }  # fmt: skip
+    assert f"{made.used_mib / 1024:.2f}" == "5.35"
+    assert made.database is not None
+    assert (made.database.shared_buffers_mib, made.database.max_connections) == (512, 60)
+    assert made.backend is not None
+    assert made.backend.heap_mib == 1024
+    assert "used" in table(made)
+    assert made.free_mib == 2201
+
+
+def test_one_more_backend_fits_in_eight_gigabytes_and_two_colours_only_in_sixteen() -> None:
+    small, large = budget("single", 8192), budget("single", 16384)
+    assert (small.side_by_side("backend"), small.both_colours) == (2, False)
+    assert large.both_colours
+
+
+def test_four_gigabytes_are_too_few_for_everything_and_the_refusal_says_how_many() -> None:
+    with pytest.raises(TerraceError, match=r"5735 MiB, and it has 4096 MiB: 1639 MiB short"):
+        budget("single", 4096)
+
+
+@pytest.mark.parametrize("role", ["frontend", "backend"])
+def test_a_part_alone_fits_in_two_gigabytes(role: Part) -> None:
+    made = budget(role, 2048)
+    assert made.side_by_side(role) == 1
+    assert made.side_by_side("backend" if role == "frontend" else "frontend") == 0
+
+
+@pytest.mark.parametrize("role", ["single", "frontend", "backend"])
+@pytest.mark.parametrize("worker", [False, True])
+def test_no_budget_promises_more_than_there_is_and_more_memory_never_takes_a_share_away(
+    role: BoxRole, worker: bool
+) -> None:
+    before: dict[str, int] = {}
+    for ram in range(1024, 65537, 256):
+        try:
+            made = budget(role, ram, worker=worker)
+        except TerraceError:
+            assert not before, "what fitted in less does not fit in more"
+            continue
+        rows = dict(made.rows())
+        assert sum(rows.values()) + made.reserve_mib + made.free_mib == ram
+        assert all(rows[name] >= mib for name, mib in before.items())
+        if made.database is not None:
+            taken = made.database.max_connections * made.database.work_mem_mib
+            assert taken + made.database.shared_buffers_mib < made.database.expected_mib * 1.25
+        if made.backend is not None:
+            assert made.backend.heap_mib < made.backend.expected_mib < made.backend.limit_mib
+        before = rows
+    assert before
