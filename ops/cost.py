@@ -48,6 +48,7 @@ from infra.core.cost.platforms import platform_costs
 from infra.core.cost.sizing import break_evens, fits, surplus_monthly
 from infra.core.prices import PriceBook, load
 from infra.core.prices.age import age_days, confidence
+from infra.core.prices.gaps import gaps
 from infra.core.stages import LADDER, Option, Stage, listed
 
 SMALL_USD = Decimal("0.5")
@@ -558,6 +559,26 @@ def calibrate(cost: StackCost, bill: Mapping[str, Decimal], today: date) -> Answ
         ("Write what was measured into a usage file (--usage), and ask again.", about(cost.book, today)),
     )
     return Answer((table,), {"book": cost.book.name, "services": data, "billed": whole})
+
+
+def book(found: PriceBook, today: date) -> Answer:
+    """What a book does not know: AWS's own names of prices, prices nobody checked, absent ones."""
+    missing = gaps(found)
+    rows = (
+        ("prices", f"{len(found.prices)}"),
+        ("without SKU or usage type", ", ".join(missing.nameless) or "none"),
+        ("that nobody has checked (verify)", ", ".join(missing.unchecked) or "none"),
+        *((f"absent: {key}", why) for key, why in missing.absent),
+    )
+    table = Table(f"price book {found.name}", ("what", ""), rows, (), (about(found, today),))
+    data = {
+        "book": found.name,
+        "prices": len(found.prices),
+        "without_names": missing.nameless,
+        "unchecked": missing.unchecked,
+        "absent": dict(missing.absent),
+    }
+    return Answer((table,), data)
 
 
 def usd(amount: Decimal) -> str:

@@ -112,6 +112,13 @@ def calibrate(
     _print(cost.calibrate(estimate, _bill(bill), _today()), output)
 
 
+@app.command(name="book")
+@command
+def book_(*, book: Book = DEFAULT_BOOK, output: As = Output.TABLE) -> None:
+    """Say what a price book does not know: names that were not seen, prices that nobody checked, absent ones."""
+    _print(cost.book(_book(book), _today()), output)
+
+
 def _print(answer: cost.Answer, output: Output) -> None:
     if output is Output.JSON:
         show(answer.data, "", output)

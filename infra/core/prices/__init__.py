@@ -4,7 +4,7 @@ prices = load("seoul-2026-10")
 prices["ec2.t4g.large"].monthly(Decimal(1))
 
 A regional book prices the stages of one AWS region; it may lean on a book of services beside AWS (`with:`). Age rules
-are in age.py, the AWS price list files in offers.py.
+are in age.py, what a book does not know in gaps.py.
 """
 
 from __future__ import annotations
