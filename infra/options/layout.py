@@ -16,7 +16,7 @@ from infra.components.budget import MonthlyBudget
 from infra.components.guard import Guard
 from infra.components.network import Network
 from infra.components.observability import Log, Observability
-from infra.components.quiet import quieten
+from infra.components.pace import hurry as hurry  # for the program alone: tests build layouts too
 from infra.components.secrets import Secrets
 from infra.components.storage import Buckets
 from infra.core.alarms import alarm_set
@@ -99,5 +99,4 @@ def build(settings: Settings, naming: Naming, *, account_id: str) -> Layout | Dr
         return Drill(settings, settings.drill, naming, account_id=account_id)
     from infra.options import single  # noqa: F401 registers its variant
 
-    quieten()
     return Layout.variants[settings.rung.option](settings, naming, account_id=account_id)
