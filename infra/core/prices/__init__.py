@@ -26,7 +26,9 @@ from infra.core.errors import Fault, TerraceError, nearest
 HOURS_PER_MONTH = 730
 """The month of AWS's own calculator: 8 760 hours a year over twelve."""
 
+DAYS_PER_MONTH = Decimal(HOURS_PER_MONTH) / 24
 SECONDS_PER_HOUR = 3600
+SECONDS_PER_MONTH = HOURS_PER_MONTH * SECONDS_PER_HOUR
 MINUTES_PER_HOUR = 60
 
 DEFAULT_BOOK = "seoul-2026-10"
