@@ -3,13 +3,12 @@
 import pulumi
 import pulumi_aws as aws
 
-from infra.components.quiet import quieten
 from infra.core.errors import TerraceError
 from infra.core.naming import Naming
-from infra.options.layout import build
+from infra.options.layout import build, hurry
 from infra.settings import from_engine
 
-quieten()
+hurry()
 try:
     settings = from_engine(pulumi.get_stack())
 except TerraceError as error:

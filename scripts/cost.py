@@ -17,7 +17,7 @@ import yaml
 from infra.core.cost import DEFAULT, Usage, price_stack, read_usage, stage_resources
 from infra.core.cost.gpu import Assumptions
 from infra.core.errors import Fault, TerraceError
-from infra.core.prices import DEFAULT_BOOK
+from infra.core.prices import DEFAULT_BOOK, PriceBook, load
 from infra.core.prices.age import age_faults
 from infra.core.stages import listed
 from ops import cost
@@ -112,6 +112,13 @@ def calibrate(
     _print(cost.calibrate(estimate, _bill(bill), _today()), output)
 
 
+@app.command(name="book")
+@command
+def book_(*, book: Book = DEFAULT_BOOK, output: As = Output.TABLE) -> None:
+    """Say what a price book does not know: names that were not seen, prices that nobody checked, absent ones."""
+    _print(cost.book(_book(book), _today()), output)
+
+
 def _print(answer: cost.Answer, output: Output) -> None:
     if output is Output.JSON:
         show(answer.data, "", output)
@@ -125,8 +132,8 @@ def _print(answer: cost.Answer, output: Output) -> None:
             out.print(f"  {note}", markup=False, soft_wrap=False)
 
 
-def _book(name: str) -> cost.PriceBook:
-    found = cost.load(name)
+def _book(name: str) -> PriceBook:
+    found = load(name)
     if faults := age_faults(found, _today()):
         fail(TerraceError(*faults), Exit.BLOCKED)
     return found

@@ -26,8 +26,8 @@ DRIVER_JARS = (
 )  # fmt: skip
 
 _COMPILE = (
-    "mkdir /work/classes && cp {jars} /work && "
-    "javac --release 21 -Xlint:all -Werror -cp /work/postgresql.jar -d /work/classes $(find /work/src -name '*.java')"
+    "mkdir /build/classes && cp {jars} /build && "
+    "cd /build && javac --release 21 -Xlint:all -Werror -cp postgresql.jar -d classes $(find src -name '*.java')"
 )
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The oldest time that a zip file can hold."""

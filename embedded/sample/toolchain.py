@@ -41,8 +41,8 @@ mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 rm -f "$root/etc/resolv.conf"
 cat /etc/resolv.conf > "$root/etc/resolv.conf"
-mkdir -p "$root/work"
-mount --bind "$shared" "$root/work"
+mkdir -p "$root/build"
+mount --bind "$shared" "$root/build"
 exec chroot "$root" /bin/sh -ec "$6"
 """
 
@@ -84,7 +84,7 @@ def jdk(cache: Path, progress: Callable[[str], None] = lambda _: None) -> tuple[
 
 
 def run(layers: tuple[Path, ...], shared: Path, script: str) -> str:
-    """Runs a script over the layers, with `shared` as /work; what it printed. What it writes elsewhere is dropped.
+    """Runs a script over the layers, with `shared` as /build; what it printed. What it writes elsewhere is dropped.
 
     Raises:
         BuildError: it failed; the end of what it printed is in the message.

@@ -16,6 +16,7 @@ from infra.components.budget import MonthlyBudget
 from infra.components.guard import Guard
 from infra.components.network import Network
 from infra.components.observability import Log, Observability
+from infra.components.pace import hurry as hurry  # for the program alone: tests build layouts too
 from infra.components.secrets import Secrets
 from infra.components.storage import Buckets
 from infra.core.alarms import alarm_set

@@ -1,6 +1,6 @@
 """Things that no state knows, found and removed by boto3: a row for each kind that a second creation would double.
 
-Kinds without a row are put, not created (a bucket's versioning, a role's policy): making them again is harmless.
+Kinds without a row are put, not created (a bucket's versioning): making them again is harmless.
 """
 
 from __future__ import annotations
@@ -147,6 +147,25 @@ def _named(service: str, look: str, parameter: str, remove: str) -> _Row:
     return _Row(find, undo)
 
 
+def _role_policies(client: Client, inputs: Inputs) -> list[str]:
+    client("iam").get_role_policy(RoleName=inputs["role"], PolicyName=inputs["name"])
+    return [f"{inputs['role']}:{inputs['name']}"]
+
+
+def _remove_role_policy(client: Client, inputs: Inputs, _: str) -> None:
+    client("iam").delete_role_policy(RoleName=inputs["role"], PolicyName=inputs["name"])
+
+
+def _role_attachments(client: Client, inputs: Inputs) -> list[str]:
+    attached = client("iam").list_attached_role_policies(RoleName=inputs["role"])["AttachedPolicies"]
+    arn = inputs["policyArn"]
+    return [f"{inputs['role']}-{arn}" for each in attached if each["PolicyArn"] == arn]
+
+
+def _detach_role_policy(client: Client, inputs: Inputs, _: str) -> None:
+    client("iam").detach_role_policy(RoleName=inputs["role"], PolicyArn=inputs["policyArn"])
+
+
 def _remove_profile(client: Client, _: Inputs, identity: str) -> None:
     iam = client("iam")
     for role in iam.get_instance_profile(InstanceProfileName=identity)["InstanceProfile"]["Roles"]:
@@ -226,6 +245,9 @@ ROWS: Mapping[str, _Row] = {
     "aws:kms/key:Key": _Row(_keys),
     "aws:kms/alias:Alias": _Row(_aliases, lambda client, _, name: client("kms").delete_alias(AliasName=name)),
     "aws:iam/role:Role": _named("iam", "get_role", "RoleName", "delete_role"),
+    # Making these again would be harmless, but a role with a policy that no state knows cannot be deleted.
+    "aws:iam/rolePolicy:RolePolicy": _Row(_role_policies, _remove_role_policy),
+    "aws:iam/rolePolicyAttachment:RolePolicyAttachment": _Row(_role_attachments, _detach_role_policy),
     "aws:iam/instanceProfile:InstanceProfile": _Row(
         _named("iam", "get_instance_profile", "InstanceProfileName", "").find, _remove_profile
     ),

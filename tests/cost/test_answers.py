@@ -222,7 +222,7 @@ def test_an_old_book_answers_nothing_and_a_book_of_elsewhere_prices_no_stack() -
     "arguments",
     [
         ("stage", "split"), ("ladder",), ("options",), ("gpu",), ("instance",), ("capacity", "--users", "4000"),
-        ("diff", "single-8g", "private"),
+        ("diff", "single-8g", "private"), ("book",),
     ],
     ids=lambda arguments: arguments[0],
 )  # fmt: skip

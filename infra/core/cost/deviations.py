@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from infra.core.cost.gpu import SECONDS_PER_MONTH
 from infra.core.cost.money import rounded
 from infra.core.cost.stage import stage_cost
-from infra.core.prices import PriceBook
+from infra.core.prices import SECONDS_PER_MONTH, PriceBook
 from infra.core.stages import Stage, listed
 
 

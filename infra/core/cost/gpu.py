@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from infra.core.prices import HOURS_PER_MONTH, SECONDS_PER_HOUR, PriceBook
+from infra.core.prices import DAYS_PER_MONTH, SECONDS_PER_MONTH, PriceBook
 
 SECONDS_PER_DAY = 86_400
-DAYS_PER_MONTH = Decimal(HOURS_PER_MONTH) / 24
-SECONDS_PER_MONTH = HOURS_PER_MONTH * SECONDS_PER_HOUR
 ROOT_GIB = 100
 """A GPU box on EC2 has to hold the weights: 15.6 GiB of them, the image and the system."""
 

@@ -8,9 +8,7 @@ from infra.core.cost.component import Component, Priced, fixed, used
 from infra.core.cost.resource import Resource
 from infra.core.cost.usage import Usage
 from infra.core.gpu.modes import Envelope, Wanted
-from infra.core.prices import HOURS_PER_MONTH, SECONDS_PER_HOUR
-
-SECONDS_PER_MONTH = HOURS_PER_MONTH * SECONDS_PER_HOUR
+from infra.core.prices import SECONDS_PER_MONTH
 
 
 def endpoint(resource: Resource, usage: Usage) -> Iterator[Component]:

@@ -13,9 +13,6 @@ from decimal import Decimal
 from infra.core.cost.money import Span
 from infra.core.prices import PriceBook
 
-DAYS = Decimal(730) / 24
-"""Days of a month as everywhere here; the document multiplies by 30, which its own book has as a monthly price."""
-
 CREDIT_USD = Decimal(20)
 
 

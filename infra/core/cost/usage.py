@@ -16,8 +16,7 @@ from typing import Any
 
 from infra.core.cost.money import Basis, Span
 from infra.core.errors import Fault, TerraceError, nearest
-
-DAYS_PER_MONTH = Decimal(730) / 24
+from infra.core.prices import DAYS_PER_MONTH
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ prices = load("seoul-2026-10")
 prices["ec2.t4g.large"].monthly(Decimal(1))
 
 A regional book prices the stages of one AWS region; it may lean on a book of services beside AWS (`with:`). Age rules
-are in age.py, the AWS price list files in offers.py.
+are in age.py, what a book does not know in gaps.py.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from infra.core.errors import Fault, TerraceError, nearest
 HOURS_PER_MONTH = 730
 """The month of AWS's own calculator: 8 760 hours a year over twelve."""
 
+DAYS_PER_MONTH = Decimal(HOURS_PER_MONTH) / 24
 SECONDS_PER_HOUR = 3600
+SECONDS_PER_MONTH = HOURS_PER_MONTH * SECONDS_PER_HOUR
 MINUTES_PER_HOUR = 60
 
 DEFAULT_BOOK = "seoul-2026-10"

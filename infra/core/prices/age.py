@@ -14,7 +14,7 @@ from infra.core.prices import PriceBook
 FRESH_DAYS = 90
 LAST_DAYS = 180
 
-REFRESH = "Refresh it: scripts/prices.py refresh BOOK --to NEW-BOOK"
+REFRESH = "Write a newer book beside it in infra/core/prices, each price with its source and date"
 
 
 class Confidence(StrEnum):
