@@ -10,6 +10,7 @@ import pulumi
 from pulumi_aws import s3, ssm
 
 from infra.components.base import Component, Context
+from infra.core.gpu.modes import Wanted
 from infra.core.naming import DATABASE_PASSWORD, UNSET
 from infra.core.storage import BucketRole
 from infra.host.bundle import build
@@ -65,6 +66,7 @@ class HostFiles(Component):
             "log_groups": naming.log_group(),
             "data_volume_id": data_volume_id,
             "key_arn": key_arn,
+            "gpu": settings.gpu.mode is not Wanted.OFF,
         }
         ssm.Parameter(
             "host-facts",

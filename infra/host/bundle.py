@@ -17,14 +17,30 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOM = "infra/host/box"
 CARRIED = (
     "infra/__init__.py",
+    "infra/clients/__init__.py",
+    "infra/clients/calling.py",
+    "infra/clients/over_urllib.py",
+    "infra/clients/runpod.py",
+    "infra/clients/runpod_jobs.py",
+    "infra/clients/runpod_key.py",
+    "infra/clients/runpod_types.py",
+    "infra/clients/transport.py",
     "infra/core/__init__.py",
     "infra/core/errors.py",
+    "infra/core/gpu/__init__.py",
+    "infra/core/gpu/decide.py",
+    "infra/core/gpu/modes.py",
+    "infra/core/gpu/platform.py",
+    "infra/core/gpu/policy.py",
     "infra/core/memory.py",
     "infra/core/naming.py",
     "infra/core/release.py",
     "infra/host/__init__.py",
 )
 """Besides the room itself: what its programs import. Standard library alone, each of them."""
+
+SUFFIXES = (".py", ".service", ".timer")
+"""What of the room goes with it: programs and the texts of units."""
 
 ENTRY_POINTS: Mapping[str, str] = {
     "terrace-host": "infra.host.box.install",
@@ -33,6 +49,7 @@ ENTRY_POINTS: Mapping[str, str] = {
     "terrace-deploy": "infra.host.box.deploy",
     "terrace-backup": "infra.host.box.backup",
     "terrace-restore": "infra.host.box.restore",
+    "terrace-gpu": "infra.host.box.gpu",
 }
 _WRAPPER = """\
 #!/bin/sh
@@ -69,7 +86,8 @@ def build(root: Path = ROOT) -> Bundle:
         f"bin/{name}": (_WRAPPER.format(module=module).encode(), 0o755)
         for name, module in ENTRY_POINTS.items()
     }
-    sources = [*(root / name for name in CARRIED), *(root / ROOM).rglob("*.py")]
+    room = (path for path in (root / ROOM).rglob("*.*") if path.suffix in SUFFIXES)
+    sources = [*(root / name for name in CARRIED), *room]
     for path in sources:
         # An empty package file is written empty: git keeps none of them where a room has none.
         files[f"lib/{path.relative_to(root).as_posix()}"] = (

@@ -84,3 +84,35 @@ def test_after_a_power_cut_everything_comes_back_by_itself(box: Served) -> None:
     assert answers(box) == "ok\n"
     assert sql(box, "select n from kept") == "7"
     assert box.sh("systemctl --failed --no-legend") == ""
+
+
+def test_the_application_enters_by_its_password_which_no_log_and_no_statistics_hold(box: Served) -> None:
+    password = box.sh(
+        "PYTHONPATH=/opt/terrace/current/lib python3 -c 'from infra.host.box import settings, system; "
+        "print(settings.password(system.facts()))'"
+    )
+    entered = box.sh(
+        f"PGPASSWORD={shlex.quote(password)} psql -XAtq -h 127.0.0.1 -U app -d app -c 'select current_user'"
+    )
+    assert entered == "app"
+    assert box.tried("PGPASSWORD=wrong psql -XAtq -h 127.0.0.1 -U app -d app -c 'select 1'")[0] != 0
+    held = f"grep -rlF -e {shlex.quote(password)} /var/log /etc /opt/terrace /var/lib/terrace /data/pgdata"
+    assert box.tried(held) == (1, "")
+    assert sql(box, f"select count(*) from pg_stat_statements where query like '%{password}%'") == "1", (
+        "this query alone, which names it"
+    )
+
+
+def test_a_new_password_is_taken_over_and_the_old_one_no_longer_enters(box: Served) -> None:
+    before = sql(box, "select rolpassword from pg_authid where rolname = 'app'")
+    box.sh("terrace-host install")
+    assert sql(box, "select rolpassword from pg_authid where rolname = 'app'") == before
+    box.sh(
+        'PYTHONPATH=/opt/terrace/current/lib python3 -c "from infra.host.box import system; '
+        "found = system.facts(); system.client('ssm', found).put_parameter(Name='/terrace/dev/database/password', "
+        "Value='rotated-in-a-test', Type='SecureString', Overwrite=True)\""
+    )
+    box.sh("terrace-host install")
+    enter = "PGPASSWORD=rotated-in-a-test psql -XAtq -h 127.0.0.1 -U app -d app -c 'select 1'"
+    assert box.sh(enter) == "1"
+    assert "rotated-in-a-test" in box.sh("cat /run/terrace/app.env")

@@ -56,15 +56,28 @@ _TMPFILES = "d /run/terrace 0755 root root -\nd /var/log/terrace 0750 terrace ad
 _JOURNALD = "[Journal]\nSystemMaxUse=500M\nMaxRetentionSec=1month\n"
 _UPGRADES = 'APT::Periodic::Update-Package-Lists "1";\nAPT::Periodic::Unattended-Upgrade "1";\n'
 _LOGROTATE = """\
-/var/log/terrace/*.log /var/log/nginx/access.json {
+/var/log/terrace/*.log {
     daily
     rotate 7
-    size 50M
+    maxsize 50M
     missingok
     notifempty
     compress
     delaycompress
     copytruncate
+}
+/var/log/nginx/access.json {
+    daily
+    rotate 7
+    maxsize 50M
+    missingok
+    notifempty
+    compress
+    delaycompress
+    create 0640 www-data adm
+    postrotate
+        systemctl kill --kill-whom=main --signal=USR1 nginx.service || true
+    endscript
 }
 """
 
@@ -129,12 +142,16 @@ class Install:
                 part.unlink(missing_ok=True)
                 part.symlink_to(program)
                 part.replace(link)
-        written = [
-            write(Path("/etc/systemd/system") / name, text) for name, text in units.units(self.budget).items()
-        ]
+        gpu = bool(self.facts.get("gpu")) and self.budget.backend is not None
+        wanted = units.units(self.budget, gpu=gpu)
+        written = [write(Path("/etc/systemd/system") / name, text) for name, text in wanted.items()]
         if any(written):
             run(["systemctl", "daemon-reload"])
-        run(["systemctl", "enable", "-q", *units.enabled(self.budget)])
+        run(["systemctl", "enable", "-q", *units.enabled(self.budget, gpu=gpu)])
+        if gpu:
+            run(["systemctl", "start", "terrace-gpu.timer"])
+        elif Path("/etc/systemd/system/terrace-gpu.timer").exists():
+            run(["systemctl", "disable", "-q", "--now", "terrace-gpu.timer"])
 
     def data(self) -> None:
         """The data volume, and its directories."""
@@ -176,7 +193,7 @@ class Install:
         changed = nginx.configure(self.facts, role(self.facts))
         run(["nginx", "-t", "-q"])
         run(["systemctl", "enable", "-q", "nginx.service"])
-        run(["systemctl", "restart" if changed else "start", "nginx.service"])
+        run(["systemctl", "reload-or-restart" if changed else "start", "nginx.service"])
 
     def upkeep(self) -> None:
         """Logs that end, upgrades that come by themselves, and a first backup beside the rest."""

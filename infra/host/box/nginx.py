@@ -46,12 +46,14 @@ _SITE = """\
 # Written by terrace-host.
 log_format terrace escape=json
     '{{"time":"$time_iso8601","method":"$request_method","path":"$terrace_path","status":$status,"rt":$request_time,'
-    '"bytes":$body_bytes_sent,"llm":$terrace_llm,"user":"$upstream_http_x_terrace_user",'
+    '"bytes":$body_bytes_sent,"llm":$terrace_llm,"user":"$terrace_user",'
     '"upstream":"$upstream_addr","upstream_time":"$upstream_response_time","http":"$server_protocol"}}';
 access_log /var/log/nginx/access.json terrace;
 # Without the query, which may hold what is nobody's business; $uri is the error page's where one is shown.
 map $request_uri $terrace_path {{ "~^(?<path_alone>[^?]*)" $path_alone; }}
 map $terrace_path $terrace_llm {{ default 0; ~^/api/(llm|ocr)(/|$) 1; }}
+# The service sends a keyed hash of its user; what is none is not logged.
+map $upstream_http_x_terrace_user $terrace_user {{ default ""; "~^[0-9a-f]{{16,64}}$" $upstream_http_x_terrace_user; }}
 map $http_upgrade $terrace_connection {{ default upgrade; "" ""; }}
 limit_req_zone $binary_remote_addr zone=terrace:10m rate={rate}r/s;
 limit_req_status 429;
@@ -144,7 +146,10 @@ def configure(found: Facts, role: BoxRole) -> bool:
     made = certificate(found)
     changed = [
         write(ETC / "nginx.conf", _MAIN),
-        write(ETC / "terrace" / "site.conf", site(role, found["domain"])),
+        write(
+            ETC / "terrace" / "site.conf",
+            site(role, found["domain"], real_ip_from=found.get("real_ip_from", "")),
+        ),
         write(Path("/var/lib/terrace/pages/terrace-unavailable.html"), _PAGE),
     ]
     return made or any(changed)
@@ -153,11 +158,11 @@ def configure(found: Facts, role: BoxRole) -> bool:
 def certificate(found: Facts) -> bool:
     """Makes the box's own certificate where there is none; whether it did."""
     chain, key = TLS / "fullchain.pem", TLS / "privkey.pem"
-    if chain.exists() and key.exists():
-        return False
-    directory(TLS, mode=0o700)
     names = [found["domain"], found["address"]]
     alternative = ",".join(f"{_kind(name)}:{name}" for name in names if name) or "DNS:localhost"
+    if chain.exists() and key.exists() and not _outlived(chain, alternative):
+        return False
+    directory(TLS, mode=0o700)
     part = TLS / ".part"
     run(
         [
@@ -169,6 +174,18 @@ def certificate(found: Facts) -> bool:
     Path(f"{part}.key").replace(key)
     Path(f"{part}.pem").replace(chain)
     return True
+
+
+def _outlived(chain: Path, alternative: str) -> bool:
+    """Whether it is the box's own, and ends within a month or names another address."""
+    told = run(
+        ["openssl", "x509", "-in", str(chain), "-noout", "-issuer", "-ext", "subjectAltName"], check=False
+    )
+    if "CN = terrace" not in told and "CN=terrace" not in told:
+        return False
+    named = told.rpartition("Alternative Name")[2].replace("IP Address:", "IP:").replace(" ", "")
+    ends = run(["openssl", "x509", "-in", str(chain), "-noout", "-checkend", str(30 * 86_400)], check=False)
+    return "will expire" in ends or alternative not in named.splitlines()
 
 
 def _kind(name: str) -> str:

@@ -6,7 +6,11 @@ after a power cut, and does not take up a directory that an earlier box made.
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import re
+import secrets
 from pathlib import Path
 
 from infra.core.memory import Budget
@@ -20,6 +24,9 @@ BIN = Path("/usr/lib/postgresql/17/bin")
 UNIT = "postgresql@17-main.service"
 FIXED_PGVECTOR = (0, 8, 2)
 """Parallel builds of HNSW indexes overflow a buffer before 0.8.2 (CVE-2026-3172)."""
+
+SCRAM_ITERATIONS = 4096
+"""PostgreSQL's own default (its manual, scram_iterations)."""
 
 _MAIN = """\
 # Written by terrace-host; conf.d/ adds to it.
@@ -129,23 +136,51 @@ def make_cluster() -> bool:
 
 
 def provide(found: Facts) -> None:
-    """The application's role with its password, its database, and the extensions; the server runs."""
-    secret = password(found, may_make=True).replace("'", "''")
-    # Standard input, not an argument: arguments are seen by everybody on the machine.
+    """The application's role with its password, its database, and the extensions; the server runs.
+
+    The server is given the password's verifier, never the password: statements are seen in its log and in
+    pg_stat_statements (PostgreSQL manual, ALTER ROLE).
+    """
     sql(
         f"""
-        set log_statement = 'none';
         do $do$ begin
           if not exists (select from pg_roles where rolname = '{USER}') then create role {USER} login; end if;
           if not exists (select from pg_roles where rolname = 'terrace_metrics') then
             create role "terrace_metrics" login; grant pg_monitor to "terrace_metrics"; end if;
         end $do$;
-        alter role {USER} password '{secret}';
         select 'create database {USER} owner {USER}'
           where not exists (select from pg_database where datname = '{USER}') \\gexec
-        """  # noqa: S608 names of ours, and a quoted secret
+        """  # noqa: S608 names of ours
     )
+    secret = password(found, may_make=True)
+    if not matches(secret, sql(f"select rolpassword from pg_authid where rolname = '{USER}'")):  # noqa: S608
+        sql(f"alter role {USER} password '{verifier(secret)}'")
     sql("create extension if not exists vector; create extension if not exists pg_stat_statements;", USER)
+
+
+def verifier(secret: str, *, salt: bytes = b"", iterations: int = SCRAM_ITERATIONS) -> str:
+    """What PostgreSQL keeps of a password of ASCII characters (RFC 5803; its manual, pg_authid.rolpassword).
+
+    Raises:
+        ValueError: the password has other characters, which SASLprep would have to prepare.
+    """
+    if not secret.isascii() or not secret.isprintable():
+        raise ValueError("a password of a role has printable ASCII characters only")
+    salt = salt or secrets.token_bytes(16)
+    salted = hashlib.pbkdf2_hmac("sha256", secret.encode(), salt, iterations)
+    client = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server = hmac.digest(salted, b"Server Key", "sha256")
+    parts = [base64.b64encode(each).decode() for each in (salt, client, server)]
+    return f"SCRAM-SHA-256${iterations}:{parts[0]}${parts[1]}:{parts[2]}"
+
+
+def matches(secret: str, kept: str) -> bool:
+    """Whether what PostgreSQL keeps is that password's."""
+    found = re.match(r"SCRAM-SHA-256\$(\d+):([A-Za-z0-9+/=]+)\$", kept)
+    if found is None:
+        return False
+    made = verifier(secret, salt=base64.b64decode(found[2]), iterations=int(found[1]))
+    return hmac.compare_digest(made, kept)
 
 
 def sql(query: str, database: str = "postgres") -> str:

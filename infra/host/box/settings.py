@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import secrets
 import sys
 import time
@@ -23,6 +24,8 @@ from .system import Facts, client, command, directory, facts, role, run, say, wr
 RUN = Path("/run/terrace")
 APP_ENV = RUN / "app.env"
 USER = "app"
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+"""systemd logs a line whose name is another with its value (systemd.exec(5), EnvironmentFile=)."""
 RETRY_SECONDS, PATIENCE_SECONDS = 3.0, 120.0
 
 
@@ -44,14 +47,16 @@ def password(found: Facts, *, may_make: bool = False) -> str:
 
 
 def application(found: Facts) -> dict[str, str]:
-    """Every parameter below app/ by its name; one that is empty or not filled in is left out."""
+    """Every parameter of app/ by its name; one that is empty, not filled in or no variable's name is left out."""
     path = f"{found['parameters']}/app"
     pages = client("ssm", found).get_paginator("get_parameters_by_path")
     values: dict[str, str] = {}
-    for page in pages.paginate(Path=path, Recursive=True, WithDecryption=True):
+    for page in pages.paginate(Path=path, WithDecryption=True):
         for each in page["Parameters"]:
             name = str(each["Name"]).rpartition("/")[2]
-            if each["Value"] in ("", UNSET):
+            if not VARIABLE.fullmatch(name):
+                say(f"{each['Name']} is left out: a variable's name has letters, digits and _ only")
+            elif each["Value"] in ("", UNSET):
                 say(f"{each['Name']} is not filled in; the application does not get {name}")
             else:
                 values[name] = str(each["Value"])

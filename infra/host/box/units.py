@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from infra.core.memory import Budget
 
 PROGRAMS = "/usr/local/sbin"
+GPU_UNITS = tuple(Path(__file__).with_name("gpu") / f"terrace-gpu.{kind}" for kind in ("service", "timer"))
 
 _SHUT_IN = """\
 NoNewPrivileges=yes
@@ -71,10 +74,11 @@ def _oneshot(what: str, start: str, *, after: str, extra: str = "") -> str:
     )
 
 
-def units(budget: Budget) -> dict[str, str]:
-    """Every unit of the host by its name, for a box with that budget."""
+def units(budget: Budget, *, gpu: bool = False) -> dict[str, str]:
+    """Every unit of the host by its name, for a box with that budget; `gpu` for a stack with an endpoint."""
     data = budget.database is not None
-    made: dict[str, str] = {
+    made = {path.name: path.read_text(encoding="utf-8") for path in GPU_UNITS} if gpu else {}
+    made |= {
         "terrace-settings.service": _oneshot(
             "What the application is told",
             f"{PROGRAMS}/terrace-settings",
@@ -117,9 +121,10 @@ def units(budget: Budget) -> dict[str, str]:
     return made
 
 
-def enabled(budget: Budget) -> list[str]:
+def enabled(budget: Budget, *, gpu: bool = False) -> list[str]:
     """The units that start by themselves; services of a release are started by terrace-release."""
-    return [name for name in units(budget) if "@" not in name and name != "terrace-worker.service"]
+    started_by_others = ("terrace-worker.service", "terrace-gpu.service")
+    return [name for name in units(budget, gpu=gpu) if "@" not in name and name not in started_by_others]
 
 
 def _java(heap_mib: int, arguments: str) -> str:
