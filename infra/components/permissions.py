@@ -75,12 +75,13 @@ def box_statements(
         _allow(
             "Parameters",
             ["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath"],
-            [_parameters(context, "app"), _parameters(context, "app/*")],
+            [_parameters(context, path) for path in ("app", "app/*", "database/url")],
         ),
         _allow("Key", ["kms:Decrypt", "kms:GenerateDataKey"], key_arn),
     ]
     for role, actions in _OBJECT_ACTIONS.items():
-        arn = bucket_arns[role]
+        if (arn := bucket_arns.get(role)) is None:
+            continue
         statements.append(_allow(f"{role.value.capitalize()}List", _LIST, arn))
         statements.append(
             _allow(f"{role.value.capitalize()}Objects", actions, pulumi.Output.concat(arn, "/*"))

@@ -1,7 +1,18 @@
 """The resource kinds and functions that the embedded cloud carries, one file for each family of services."""
 
 from embedded.provider.table import Function, Kind
-from embedded.provider.tables import backup, compute, identity, messages, names, network, parameters, storage
+from embedded.provider.tables import (
+    backup,
+    balancing,
+    compute,
+    databases,
+    identity,
+    messages,
+    names,
+    network,
+    parameters,
+    storage,
+)
 from embedded.provider.tables.functions import FUNCTIONS as _FUNCTIONS
 
 FUNCTIONS: tuple[Function, ...] = _FUNCTIONS
@@ -14,4 +25,6 @@ KINDS: tuple[Kind, ...] = (
     *messages.KINDS,
     *backup.KINDS,
     *names.KINDS,
+    *databases.KINDS,
+    *balancing.KINDS,
 )
