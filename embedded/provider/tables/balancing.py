@@ -245,6 +245,7 @@ KINDS = (
         outputs={
             "arn": found("ListenerArn"),
             "certificateArn": found("Certificates[0].CertificateArn"),
+            "alpnPolicy": found("AlpnPolicy[0]"),
             "defaultActions": _actions_seen("DefaultActions"),
         },
         delete=(Call("elbv2.delete_listener", {"ListenerArn": ID}, missing_is_fine=True),),
