@@ -25,7 +25,7 @@ ALWAYS = {
         for role in ("uploads", "backups", "artifacts", "logs")
     ),
 }
-REPLACEABLE = {"aws:ec2/eipAssociation:EipAssociation::address"}
+REPLACEABLE = {"aws:ec2:EipAssociation::address"}
 """What a walk may replace: the one association, which takes the address from box to box."""
 
 REPLACED = re.compile(r"^ *(?:\+-|\+\+|--) +(\S+) (\S+) ", re.MULTILINE)
