@@ -33,33 +33,51 @@ class Project:
     directory: Path
     cloud: Cloud
 
-    def pulumi(self, *arguments: str) -> float:
-        """Runs `pulumi`; how many seconds it took.
-
-        Raises:
-            RuntimeError: it failed; what it printed is in the message.
-        """
+    @property
+    def environment(self) -> dict[str, str]:
+        """What `eval "$(scripts/local.py env)"` gives a person, for this project."""
         ambient = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PULUMI_"))}
-        environment = {
+        return {
             **engine_environment(ROOT, ambient),
             **self.cloud.variables(),
             "PULUMI_HOME": str(self.directory / "pulumi-home"),
             "PULUMI_BACKEND_URL": f"file://{self.directory / 'state'}",
             "PULUMI_CONFIG_PASSPHRASE": "",
         }
+
+    def pulumi(self, *arguments: str) -> float:
+        """Runs `pulumi`; how many seconds it took.
+
+        Raises:
+            RuntimeError: it failed; what it printed is in the message.
+        """
         started = time.perf_counter()
+        self._run(*arguments)
+        return time.perf_counter() - started
+
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs."""
+        found: dict[str, Any] = json.loads(self._run("stack", "output", "--json"))
+        return found
+
+    def resources(self) -> list[dict[str, Any]]:
+        """What the state holds."""
+        exported = json.loads(self._run("stack", "export"))
+        found: list[dict[str, Any]] = exported["deployment"]["resources"]
+        return found
+
+    def _run(self, *arguments: str) -> str:
         done = subprocess.run(
             ["pulumi", *arguments, "--non-interactive"],
             cwd=self.directory,
-            env=environment,
+            env=self.environment,
             capture_output=True,
             text=True,
             check=False,
         )
-        seconds = time.perf_counter() - started
         if done.returncode != 0:
             raise RuntimeError(f"pulumi {' '.join(arguments)}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
-        return seconds
+        return done.stdout
 
     def stand(self) -> float:
         """Makes the stack and brings it up; seconds of the up."""

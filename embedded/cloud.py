@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from embedded.alarms.service import AlarmService
 from embedded.aws.hooks import HOOKS
 from embedded.aws.server import ApiServer
 from embedded.environment import ACCOUNT, REGION, variables
@@ -50,6 +51,7 @@ class Cloud:
         self.engine_faults = EngineFaults()
         self._cache, self._provider_port = cache, provider_port
         self._provider: ProviderServer | None = None
+        self.alarms = AlarmService(directory / "mail")
         self.machines: Machines | None = None
         self.without_boxes = "" if boxes else "switched off"
         """Why there are no real machines; empty where there are."""
@@ -98,6 +100,8 @@ class Cloud:
         except BaseException:
             self.api.stop()
             raise
+        self.alarms.start()
+        HOOKS.advance_alarms = lambda by: self.alarms.advance(self.alarms.now + by)
         HOOKS.fault = lambda values: strike(values, self.engine_faults, self.machines)
         self._saver.start()
 
@@ -106,6 +110,7 @@ class Cloud:
         if self._stopping.is_set():
             return
         self._stopping.set()
+        self.alarms.stop()
         self._saver.join()
         self.save()
         if self._provider is not None:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from embedded import boxes
+from embedded import boxes, endpoint
 from embedded.aws import view
 from embedded.aws.environment import ACCOUNT_ID
 from embedded.aws.extensions.ssm_associations import came_online
@@ -27,7 +27,6 @@ MIB, GIB = 1024**2, 1024**3
 LOOK_SECONDS = 1.0
 """How often the machines are looked at when nothing calls."""
 CREDENTIALS_HOURS = 6
-HTTP = 80
 
 
 class Machines:
@@ -41,11 +40,13 @@ class Machines:
         """
         self._host = boxes.Host.open(
             directory,
-            environment={"AWS_ENDPOINT_URL": f"http://{boxes.ENDPOINT}"},
+            environment=endpoint.ENVIRONMENT,
+            trusted=endpoint.authority(directory),
             credentials=_credentials,
+            resolve=endpoint.resolve,
             progress=progress,
         )
-        api.listen_on(self._host.listen(boxes.ENDPOINT, HTTP), admin=False)
+        endpoint.serve(self._host, api, directory)
         self._called = threading.Event()
         self._ended = threading.Event()
         self._rebooted: dict[str, int] = {}

@@ -5,9 +5,10 @@ import pulumi_aws as aws
 
 from infra.core.errors import TerraceError
 from infra.core.naming import Naming
-from infra.options.layout import build
+from infra.options.layout import build, hurry
 from infra.settings import from_engine
 
+hurry()
 try:
     settings = from_engine(pulumi.get_stack())
 except TerraceError as error:

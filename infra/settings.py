@@ -9,6 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,12 +23,15 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from infra.core import network
 from infra.core.errors import Fault, TerraceError, nearest
+from infra.core.gpu import definition as gpu_definition
+from infra.core.gpu.modes import Wanted
 from infra.core.instances import DATABASE_CLASSES, INSTANCE_TYPES, Architecture
 from infra.core.naming import FAKE_AMI, CostCenter, Environment, Naming, Team, mandatory_tags
 from infra.core.prices import DEFAULT_BOOK
 from infra.core.prices import load as load_book
-from infra.core.shape import Climb, Nat, Part, Phase, Sizes
+from infra.core.shape import Climb, Nat, Part, Phase, Shape, Sizes, shape
 from infra.core.stages import LADDER, Option, Role, Stage, find
+from infra.core.thresholds import Facts
 from infra.core.transition import Standing, climb_faults
 
 NAMESPACE = "terrace"
@@ -216,6 +222,47 @@ class App(_Model):
     )
 
 
+class Budget(_Model):
+    """A month's money, before tax. AWS never sees what RunPod bills, so the GPU's share stands apart."""
+
+    monthly: Decimal = Field(gt=0, description="amount a month, in quotes", examples=["100000"])
+    currency: Literal["USD", "KRW"] = Field(default="USD", description="USD or KRW")
+    krw_per_usd: Decimal | None = Field(
+        default=None, gt=0, description="what a dollar costs, where currency is KRW"
+    )
+    rate_of: date | None = Field(default=None, description="the day of that rate, as 2026-10-09")
+    gpu_share: Decimal = Field(default=Decimal(0), ge=0, lt=1, description="the GPU's share, 0.2 for a fifth")
+
+    @property
+    def usd(self) -> Decimal:
+        """The whole in USD."""
+        return (self.monthly / (self.krw_per_usd or 1)).quantize(Decimal("0.01"))
+
+    @property
+    def aws_usd(self) -> Decimal:
+        """What AWS Budgets watches."""
+        return (self.usd * (1 - self.gpu_share)).quantize(Decimal("0.01"))
+
+
+class Drill(_Model):
+    """What `scripts/restore.py drill` tells the scratch stack that it makes; nobody writes it by hand."""
+
+    source: str = Field(
+        pattern=r"^[A-Za-z0-9_.-]{1,100}$", description="the stack whose backups are restored"
+    )
+    expires: str = Field(
+        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\dZ$", description="when `restore.py sweep` may destroy it"
+    )
+    vpc_id: str = Field(description="the source's VPC")
+    subnet_id: str = Field(description="the source's public subnet in the first zone")
+    key_arn: str = Field(description="the source's key")
+    backups_bucket: str = Field(description="the source's backups")
+    uploads_bucket: str = Field(description="the source's uploads")
+    artifacts_bucket: str = Field(description="where the restore programs lie")
+    kit_key: str = Field(description="their key in it")
+    kit_sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="their SHA-256")
+
+
 class Dns(_Model):
     """A record in Route 53; leave the whole key out where the name is served elsewhere."""
 
@@ -266,6 +313,27 @@ class Edge(_Model):
     )
     drain_seconds: int = Field(
         default=60, ge=0, le=3600, description="how long a box that leaves may finish its requests"
+    )
+
+
+class Gpu(_Model):
+    """The GPU endpoint; what it is stands in runpod/endpoint.yaml, how it is switched in runpod/policy.yaml."""
+
+    mode: Wanted = Field(
+        default=Wanted.OFF,
+        description="off, flex, soft, active, or auto: the controller chooses; off has no endpoint",
+    )
+    most_workers: int | None = Field(
+        default=None, ge=1, le=100, description="most workers at once; none: what the stage allows"
+    )
+    active_until: date | None = Field(
+        default=None, description="last day of mode active (UTC), as 2027-01-31; then it goes back by itself"
+    )
+    budget_usd: Decimal = Field(
+        default=Decimal(50), ge=1, description="most that the GPU may cost in a month, USD"
+    )
+    remove: str = Field(
+        default="", description="name of the endpoint that mode off is to delete; asked for by the guard"
     )
 
 
@@ -324,6 +392,14 @@ class Settings(_Model):
         default=30, description="how long CloudWatch keeps logs"
     )
     app: App = Field(default_factory=App, description="settings and secrets of the application")
+    gpu: Gpu = Field(default_factory=Gpu, description="the GPU endpoint on RunPod")
+    budget: Budget | None = Field(
+        default=None, description="monthly, currency, krwPerUsd, rateOf, gpuShare; switches AWS Budgets on"
+    )
+    drill: Drill | None = Field(
+        default=None,
+        description="makes it the scratch stack of a restore drill; `scripts/restore.py` writes it",
+    )
     price_book: Annotated[str, AfterValidator(_price_book)] = Field(
         default=DEFAULT_BOOK, description="the price book that costs are told by"
     )
@@ -352,6 +428,11 @@ class Settings(_Model):
         )
 
     @property
+    def shape(self) -> Shape:
+        """What stands with these settings."""
+        return shape(self.rung, climb=self.climbing, kept=self.kept, sizes=self.sizes)
+
+    @property
     def retains_data(self) -> bool:
         """Whether what holds data outlives even a `pulumi destroy`."""
         return self.environment is Environment.PROD
@@ -364,6 +445,19 @@ class Settings(_Model):
             project=project,
             cost_center=self.tags.cost_center,
             owner=self.tags.owner,
+        )
+
+    def gpu_most_workers(self, defined: int) -> int:
+        """Most workers of the endpoint: the setting, else the stage's, never more than `defined`."""
+        return min(defined, self.gpu.most_workers or self.rung.gpu_workers_most)
+
+    @property
+    def facts(self) -> Facts:
+        """What the alarms of this stack are computed from."""
+        standing = self.shape
+        facts = Facts(standing, self.cpu_credits, budget=self.budget is not None)
+        return (
+            replace(facts, database_connections=standing.database.connections) if standing.database else facts
         )
 
     def standing(self, naming: Naming) -> Standing:
@@ -381,6 +475,8 @@ class Settings(_Model):
             kept=tuple(sorted(part.value for part in self.kept)),
             released=tuple(sorted(part.value for part in self.released)),
             database_gib=self.machines.database_gib,
+            gpu="" if self.gpu.mode is Wanted.OFF else naming.physical(gpu_definition.load().name),
+            gpu_remove=self.gpu.remove,
         )
 
 
@@ -488,6 +584,20 @@ def _between_fields(values: Mapping[str, Any], faulty: set[str]) -> Iterator[Fau
         )
     yield from _of_the_climb(values, faulty)
     yield from _of_private_stages(values, faulty)
+    gpu = values.get("gpu")
+    if isinstance(gpu, Mapping) and gpu.get("mode") == Wanted.ACTIVE and not gpu.get("activeUntil"):
+        yield Fault(
+            f"{NAMESPACE}:gpu.activeUntil",
+            "is missing where mode is active: a kept worker is billed every second",
+            "Give the last day of the validation, as 2027-01-31",
+        )
+    budget = values.get("budget")
+    if isinstance(budget, dict) and budget.get("currency") == "KRW":
+        for name, example in (("krwPerUsd", '"1341.49"'), ("rateOf", "2026-10-09")):
+            if not budget.get(name):
+                yield Fault(
+                    f"{NAMESPACE}:budget.{name}", "is missing where currency is KRW", f"Such as {example}"
+                )
     if values.get("dns") and not values.get("domain") and f"{NAMESPACE}:domain" not in faulty:
         yield Fault(
             f"{NAMESPACE}:domain", "is missing where terrace:dns is set", "Give the name of the record"

@@ -4,12 +4,14 @@ A killed engine leaves its lock for ever; on a disk perhaps a state that is writ
 before, which lacks one step at most, as a step is noted before it is taken); and for each thing that it was creating
 a pending operation without an id. A plain `up` would make those things a second time. So each is looked for in the
 cloud: what holds data is taken into the state, anything else, seconds old and known to nobody, is removed, and the
-next `up` makes it again.
+next `up` makes it again. The engine's death does not reach its providers at once: a call that was on its way may
+still make its thing seconds later, so what is missing is looked for again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -25,6 +27,10 @@ STATEFUL = frozenset(
     }
 )
 """Kinds that are adopted, never removed."""
+
+
+PATIENCE_SECONDS = 10.0
+"""How long a call of a dead engine's provider may still be on its way; most answer within one second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,9 @@ class StatePort(Protocol):
 class OrphansPort(Protocol):
     """Things in the cloud that no state knows."""
 
+    def seeks(self, pending: Pending) -> bool:
+        """Whether a second creation of its kind would double it, so that it is worth looking for."""
+
     def find(self, pending: Pending, known: frozenset[tuple[str, str]]) -> str | None:
         """The id of what the pending creation made, or None where it made nothing or making it again is harmless."""
 
@@ -116,8 +125,14 @@ class Recovery:
         return said
 
 
-def plan(state: StatePort, orphans: OrphansPort) -> Recovery:
-    """Looks only: the locks, what was under way, and what came of it.
+def plan(
+    state: StatePort,
+    orphans: OrphansPort,
+    *,
+    patience_seconds: float = PATIENCE_SECONDS,
+    pause: Callable[[float], object] = time.sleep,
+) -> Recovery:
+    """Looks only: the locks, what was under way, and what came of it within the patience.
 
     Raises:
         TerraceError: the engine that holds the lock is alive.
@@ -135,11 +150,18 @@ def plan(state: StatePort, orphans: OrphansPort) -> Recovery:
             )
         )
     pending, known = tuple(state.pending()), state.known_ids()
-    found = {
-        each.urn: identity
-        for each in pending
-        if each.operation == "creating" and (identity := orphans.find(each, known)) is not None
-    }
+    sought = [each for each in pending if each.operation == "creating" and orphans.seeks(each)]
+    found: dict[str, str] = {}
+    for look in range(int(patience_seconds) + 1):
+        if look:
+            pause(1.0)
+        found |= {
+            each.urn: identity
+            for each in sought
+            if each.urn not in found and (identity := orphans.find(each, known)) is not None
+        }
+        if len(found) == len(sought):
+            break
     tokens = {each.urn: each.token for each in pending}
     return Recovery(
         locks,

@@ -4,6 +4,7 @@
 import _venv  # isort: skip  # first: the rest needs the project's environment
 
 import getpass
+import shlex
 import sys
 from typing import Annotated
 
@@ -14,8 +15,17 @@ from infra.settings import project_name
 from ops import account, stackfile
 from ops.adapters.aws_account import AwsAccount
 from ops.talk import Output, command, confirm, err, show, step, table
+from tools.setup.engine import SLOWING, engine_variables, read_engine
 
 ROOT = _venv.ROOT
+LOCAL_ONLY = (
+    "AWS_ENDPOINT_URL",
+    "AWS_EC2_METADATA_DISABLED",
+    "PULUMI_DEBUG_PROVIDERS",
+    "PULUMI_BACKEND_URL",
+    "PULUMI_CONFIG_PASSPHRASE",
+)
+"""What `scripts/local.py env` sets and nothing outside of the embedded cloud wants."""
 app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode=None)
 Stack = Annotated[str, typer.Option("--stack", "-s", help="the stack whose file is read or written")]
 Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
@@ -49,6 +59,25 @@ def ami(*, stack: Stack = "prod") -> None:
         f"{image.id}  {image.name}  {image.created.date()}  {written}",
         Output.TABLE,
     )
+
+
+@app.command()
+@command
+def env() -> None:
+    """Print what points a shell at the real AWS with this project's engine: eval...
+
+    Undoes `scripts/local.py env`, keeps your own AWS credentials, and lets the engine fetch the plugin of pulumi-aws.
+    """
+    for name in (*LOCAL_ONLY, *SLOWING):
+        sys.stdout.write(f"unset {name}\n")
+    sys.stdout.write(
+        '[ "${AWS_ACCESS_KEY_ID:-}" = embedded ] && unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY\n'
+    )
+    for name, value in engine_variables(ROOT).items():
+        chosen = "false" if name == "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION" else value
+        sys.stdout.write(f"export {name}={shlex.quote(chosen)}\n")
+    first = f"{ROOT / '.venv' / 'bin'}:{read_engine(ROOT).bin}"
+    sys.stdout.write(f"export PATH={shlex.quote(first)}:$PATH\n")
 
 
 @app.command(name="set")

@@ -6,6 +6,7 @@ import _venv  # isort: skip  # first: the rest needs the project's environment
 import json
 import shlex
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,8 +16,11 @@ from embedded.client import LocalCloud
 from infra.core.errors import Fault, TerraceError
 from infra.settings import from_file
 from ops.talk import Exit, Output, command, confirm, err, show, step, table
+from tools.setup.engine import SLOWING
 
 ROOT = _venv.ROOT
+MOST_AHEAD = timedelta(days=14)
+DAY_SECONDS = 86_400
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=True, rich_markup_mode=None)
 OutputOption = Annotated[Output, typer.Option(help="how data is printed")]
 
@@ -88,7 +92,7 @@ def status(output: OutputOption = Output.TABLE) -> None:
 def env() -> None:
     """Print what points a shell at this cloud: eval "$(scripts/local.py env)"."""
     cloud = LocalCloud(ROOT)
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CONFIG_FILE", "PULUMI_ACCESS_TOKEN"):
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CONFIG_FILE", "PULUMI_ACCESS_TOKEN", *SLOWING):
         sys.stdout.write(f"unset {name}\n")
     for name, value in cloud.variables().items():
         sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
@@ -126,6 +130,26 @@ def reset(*, yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = Fa
     with step("cloud", "forgetting") as line:
         LocalCloud(ROOT).reset()
         line.says("empty; scripts/local.py start begins anew")
+
+
+@app.command()
+@command
+def advance(by: Annotated[str, typer.Argument(help="how far, as 90m, 6h, 7d (at most 14d)")]) -> None:
+    """Let the alarms' clock run ahead: every minute on the way is evaluated, and the changes of state are printed."""
+    units = {"m": "minutes", "h": "hours", "d": "days"}
+    if (
+        not (by[:-1].isdigit() and by[-1:] in units)
+        or (span := timedelta(**{units[by[-1]]: int(by[:-1])})) > MOST_AHEAD
+    ):
+        raise TerraceError(Fault("advance", f"{by!r} is no span of at most 14 days", "Write 90m, 6h or 7d"))
+    cloud, changes, left = LocalCloud(ROOT), [], span.total_seconds()
+    with step("alarms", f"evaluating every minute of {by}") as line:
+        while left > 0:
+            changes += cloud.ask("POST", "alarms", {"by_seconds": min(left, DAY_SECONDS)})
+            left -= DAY_SECONDS
+        line.says(f"{len(changes)} changes of state")
+    rows = [(each["at"], each["alarm"], each["from"], each["to"]) for each in changes]
+    show(changes, table(("at", "alarm", "from", "to"), rows), Output.TABLE)
 
 
 @app.command()

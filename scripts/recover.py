@@ -33,7 +33,7 @@ def recover(
     environment = engine_environment(ROOT, os.environ, keep_pulumi=True)
     state = EngineState(ROOT, project_name(ROOT), stack, environment)
     orphans = Orphans(stackfile.config(path).get("aws:region", ""))
-    with step("look", "reading state and cloud") as line:
+    with step("look", "reading state and cloud; what is missing may still be on its way") as line:
         planned = recovery.plan(state, orphans)
         line.says(f"{len(planned.locks)} lock(s), {len(planned.pending)} pending operation(s)")
     for sentence in planned.sentences():

@@ -12,6 +12,7 @@ GET      ``/_terrace/requests``      the last requests; ``?limit=N``
 POST     ``/_terrace/save``          ``{"path": ...}``
 POST     ``/_terrace/load``          ``{"path": ...}``
 POST     ``/_terrace/reset``         empty the cloud
+POST     ``/_terrace/alarms``        ``{"by_seconds": 3600}``: the alarms' clock runs ahead by so much
 =======  ==========================  =====================================================================
 """
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -31,6 +33,10 @@ from embedded.aws.hooks import HOOKS
 
 if TYPE_CHECKING:
     from embedded.aws.server import ApiServer
+
+
+MOST_AHEAD_SECONDS = 86_400
+"""At once: a day of a stack's alarms takes about a second."""
 
 
 class Admin:
@@ -47,6 +53,7 @@ class Admin:
             ("POST", "save"): lambda _, body: server.save(_path(body)).as_json(),
             ("POST", "load"): lambda _, body: server.load(_path(body)).as_json(),
             ("POST", "reset"): self._reset,
+            ("POST", "alarms"): self._advance,
         }
 
     def __call__(self, environ: dict[str, Any], body: bytes) -> Answer:
@@ -79,6 +86,24 @@ class Admin:
         return [
             request.as_json()
             for request in self._server.requests.last(int(limit) if limit.isdigit() else None)
+        ]
+
+    def _advance(self, _: str, body: dict[str, Any]) -> list[dict[str, str]]:
+        if HOOKS.advance_alarms is None:
+            raise EmbeddedAwsError("no alarms are evaluated here: the API runs alone")
+        by = body.get("by_seconds")
+        if not isinstance(by, (int, float)) or not 0 < by <= MOST_AHEAD_SECONDS:
+            raise EmbeddedAwsError(f"by_seconds is {by!r}, must be above 0 and at most {MOST_AHEAD_SECONDS}")
+        changes = HOOKS.advance_alarms(timedelta(seconds=by))
+        return [
+            {
+                "alarm": each.name,
+                "from": each.old,
+                "to": each.new,
+                "at": each.at.isoformat(),
+                "reason": each.reason,
+            }
+            for each in changes
         ]
 
     def _reset(self, _: str, __: dict[str, Any]) -> dict[str, bool]:

@@ -10,6 +10,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from typing import Any, Protocol
 
 
@@ -64,6 +65,7 @@ class Hooks:
       kind that it does not know.
     * ``machine_state(instance_id)``: the machine's own state in EC2's words, ``None`` where there is none; so that an
       instance is ``stopping`` for as long as its machine is.
+    * ``advance_alarms(by)``: lets the alarms' clock run ahead by that much; the changes of state on the way.
     """
 
     world_changed: Callable[[], None] | None = None
@@ -73,6 +75,7 @@ class Hooks:
     instance_online: Callable[[str], bool] | None = None
     fault: Callable[[Mapping[str, Any]], str | None] | None = None
     machine_state: Callable[[str], str | None] | None = None
+    advance_alarms: Callable[[timedelta], Sequence[Any]] | None = None
 
     def clear(self) -> None:
         """Take every hook away."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import ssl
 import threading
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,6 +15,9 @@ from embedded.aws.application import ADMIN_ALLOWED_KEY
 
 if TYPE_CHECKING:
     from embedded.aws.application import Application
+
+
+FAREWELL_SECONDS = 1.0
 
 
 class _Handler(MotoRequestHandler):
@@ -34,7 +39,14 @@ class Listener(ThreadedWSGIServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, listening: socket.socket, application: Application, *, admin: bool) -> None:
+    def __init__(
+        self,
+        listening: socket.socket,
+        application: Application,
+        *,
+        admin: bool,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.admin = admin
         self._given: socket.socket | None = None
         self._open: set[socket.socket] = set()
@@ -42,6 +54,16 @@ class Listener(ThreadedWSGIServer):
         host, port = listening.getsockname()[:2]
         super().__init__(host, port, application, handler=_Handler, fd=listening.fileno())
         self._given = listening
+        self.ssl_context = tls
+
+    def get_request(self) -> tuple[Any, Any]:
+        """The next connection. Its handshake is done by its own thread: a client that hangs holds up nobody."""
+        connection, address = super().get_request()
+        if self.ssl_context is not None:
+            connection = self.ssl_context.wrap_socket(
+                connection, server_side=True, do_handshake_on_connect=False
+            )
+        return connection, address
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Note the connection, then serve it in a thread of its own."""
@@ -53,6 +75,11 @@ class Listener(ThreadedWSGIServer):
         """Forget the connection and close it."""
         with self._open_lock:
             self._open.discard(request)
+        if isinstance(request, ssl.SSLSocket):
+            # Without a farewell the end of an answer looks like one cut short, and OpenSSL 3 refuses it.
+            with contextlib.suppress(OSError):
+                request.settimeout(FAREWELL_SECONDS)
+                request.unwrap()
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import socket
+import ssl
 import threading
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -79,13 +80,13 @@ class ApiServer:
         for extra in self._extra_sockets:
             self.listen_on(extra, admin=False)
 
-    def listen_on(self, listening: socket.socket, *, admin: bool) -> None:
+    def listen_on(self, listening: socket.socket, *, admin: bool, tls: ssl.SSLContext | None = None) -> None:
         """Serve on one more listening socket, which then belongs to the server. ``admin``: also ``/_terrace``."""
         from embedded.aws.listener import Listener
 
         if self._application is None:
             raise ServerError("the server has not been started; call start() first")
-        listener = Listener(listening, self._application, admin=admin)
+        listener = Listener(listening, self._application, admin=admin, tls=tls)
         self._listeners.append(listener)
         threading.Thread(
             target=listener.serve_forever, args=(0.05,), name=f"aws-api-{listener.port}", daemon=True

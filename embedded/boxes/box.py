@@ -45,6 +45,7 @@ class Surroundings:
     disks: Disks
     tree: Path
     environment: Mapping[str, str]
+    trusted: bytes
     stop_timeout_seconds: float
     group: Callable[[str], Cgroup]
     ungroup: Callable[[Cgroup], None]
@@ -228,7 +229,19 @@ class Box:
             path.mkdir(parents=True, exist_ok=True)
         upper.chmod(0o755)  # it becomes the box's own /
         self._clean()
-        seed.write(upper, seed.files(spec, around.environment))
+        # What the box's own root added to its authorities later stays.
+        first = not (upper / seed.AUTHORITIES).is_file()
+        seed.write(
+            upper,
+            seed.files(
+                spec,
+                around.environment,
+                trusted=around.trusted if first else b"",
+                authorities=(around.tree / seed.AUTHORITIES).read_bytes()
+                if first and around.trusted
+                else b"",
+            ),
+        )
         # Relative to the box's directory, so that only the tree's path has to be free of the option's separators.
         options = f"lowerdir={_escaped(around.tree)},upperdir=upper,workdir=work,nodev"
         around.enclosure.run(

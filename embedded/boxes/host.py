@@ -56,6 +56,7 @@ class Host:
         directory: Path,
         *,
         environment: Mapping[str, str] | None = None,
+        trusted: bytes = b"",
         credentials: Deliver | None = None,
         resolve: Resolve | None = None,
         tree: Path | None = None,
@@ -65,7 +66,8 @@ class Host:
     ) -> Host:
         """Take over `directory` (made if missing), undo what a killed predecessor left, and be ready for `apply`.
 
-        `environment` is what every service of every box gets (AWS_ENDPOINT_URL and the like); `credentials` and
+        `environment` is what every service of every box gets (AWS_ENDPOINT_URL and the like), `trusted`
+        the certificate (PEM) of an authority that every box trusts; `credentials` and
         `resolve` are asked by the metadata service and the resolver. `tree` is the root file system of the boxes;
         without it the cached one is used, and made first if need be (about a minute, told to `progress`).
         `public_network` is the wanted public block, the directory's former one otherwise; if it is taken, another
@@ -87,6 +89,7 @@ class Host:
             host._furnish(
                 tree,
                 dict(environment or {}),
+                trusted,
                 credentials or (lambda _: None),
                 resolve or (lambda _vpc, _name, _type: None),
                 stop_timeout_seconds,
@@ -136,6 +139,7 @@ class Host:
         self,
         tree: Path,
         environment: Mapping[str, str],
+        trusted: bytes,
         credentials: Deliver,
         resolve: Resolve,
         stop_timeout_seconds: float,
@@ -147,6 +151,7 @@ class Host:
             disks=self._disks,
             tree=tree,
             environment=environment,
+            trusted=trusted,
             stop_timeout_seconds=stop_timeout_seconds,
             group=self._group,
             ungroup=self._ungroup,

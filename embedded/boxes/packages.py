@@ -54,6 +54,7 @@ IMAGE = (
 
 CACHED = (
     "certbot",
+    "logrotate",
     "nftables",
     "nginx",
     "nodejs",

@@ -17,7 +17,6 @@ import platform
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -108,8 +107,14 @@ def _make(cache: Path, tree: Path, tell: Progress) -> None:
         )
     log = cache / f"{tree.name}.log"
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="terrace-rootfs-") as scratch:
-        code = _mmdebstrap(Path(scratch), part, log, tell)
+    # In the cache: what a killed build leaves of it is found by the next one.
+    scratch = cache / f"{tree.name}.scratch"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    try:
+        code = _mmdebstrap(scratch, part, log, tell)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
     if code:
         text = log.read_text(errors="replace")
         _sweep(part)
@@ -162,9 +167,18 @@ def _mmdebstrap(scratch: Path, part: Path, log: Path, tell: Progress) -> int:
 
 
 def _sweep(part: Path) -> None:
-    if str(part) in Path("/proc/self/mountinfo").read_text():
-        raise RootfsError(f"something is mounted in {part}", "Unmount it, then try again.")
+    """Takes away what a build left, what it had mounted there included: killed builds leave /proc, /sys and /dev."""
+    for point in reversed(_mounts_below(part)):
+        command(["umount", "--lazy", str(point)], timeout_seconds=60)
+    if left := _mounts_below(part):
+        raise RootfsError(f"{left[0]} is mounted and does not let go", "Unmount it, then try again.")
     command(["rm", "-rf", "--one-file-system", "--", str(part)], timeout_seconds=300)
+
+
+def _mounts_below(part: Path) -> list[Path]:
+    """Mount points in that folder, in the order in which they were mounted."""
+    points = (Path(line.split()[4]) for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    return [point for point in points if point.is_relative_to(part)]
 
 
 def _explain(code: int, text: str, log: Path, cache: Path) -> None:

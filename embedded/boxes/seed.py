@@ -16,11 +16,17 @@ from pathlib import Path
 from embedded.boxes.addresses import RESOLVER
 from embedded.boxes.model import BoxSpec
 
+AUTHORITIES = "etc/ssl/certs/ca-certificates.crt"
 _SEED = "var/lib/cloud/seed/nocloud"
 
 
-def files(spec: BoxSpec, environment: Mapping[str, str]) -> dict[str, bytes]:
+def files(
+    spec: BoxSpec, environment: Mapping[str, str], *, trusted: bytes = b"", authorities: bytes = b""
+) -> dict[str, bytes]:
     """Path in the box to content. `environment` is what every service of the box gets, such as AWS_ENDPOINT_URL.
+
+    `trusted` is the certificate (PEM) of one more authority that the box trusts, besides the `authorities` of its
+    image: where update-ca-certificates(8) looks for it, and in what it makes of that.
 
     The user data is passed on verbatim; cloud-init runs it once per `instance_id` (cloud-init documentation,
     "NoCloud").
@@ -39,7 +45,11 @@ def files(spec: BoxSpec, environment: Mapping[str, str]) -> dict[str, bytes]:
         "root/.aws/config": _aws_config(spec, environment),
         f"{_SEED}/meta-data": json.dumps({"instance-id": spec.instance_id, "local-hostname": fqdn}) + "\n",
     }
-    return {path: text.encode() for path, text in made.items()} | {f"{_SEED}/user-data": spec.user_data}
+    contents = {path: text.encode() for path, text in made.items()} | {f"{_SEED}/user-data": spec.user_data}
+    if trusted:
+        contents["usr/local/share/ca-certificates/cloud.crt"] = trusted
+        contents[AUTHORITIES] = authorities + trusted
+    return contents
 
 
 def machine_id(spec: BoxSpec) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -151,6 +152,12 @@ class Api:
                 return None
             raise
         found = jmespath.search(read.at, answer)
+        if (
+            isinstance(found, dict)
+            and read.there is not None
+            and not read.there(replace(scope, answer=found))
+        ):
+            return None
         if found is None or isinstance(found, dict):
             return found
         raise ProviderError(f"{read.action}: {read.at} finds {type(found).__name__}, not one thing")
@@ -218,7 +225,7 @@ def is_absence(error: ClientError) -> bool:
     """Whether the API says that there is no such thing."""
     code = str(error.response.get("Error", {}).get("Code", ""))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    words = ("NotFound", "NoSuch", "DoesNotExist", "NotExist", ".NotFound", "UnknownResource")
+    words = ("NotFound", "NoSuch", "DoesNotExist", "NotExist", "NonExistent", "UnknownResource")
     return status == 404 or any(word in code for word in words)
 
 

@@ -152,12 +152,14 @@ Step = Call | Wait | Look
 class Read:
     """One look at the thing: what `at` (JMESPath) finds in the answer; null or an error of absence means gone.
 
+    `there`: for a link that is read off one of its ends; falsy means that the end stands without it, so it is gone.
     `optional`: absence of this part says nothing about the thing.
     """
 
     action: str
     params: Mapping[str, Any]
     at: str = "@"
+    there: Expression | None = None
     optional: bool = False
 
 

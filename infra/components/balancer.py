@@ -24,10 +24,12 @@ class Balancer(Component):
 
     Attributes:
         entry: where a record points to.
+        arn_suffix: by which its metrics know it.
         security_group_id: whom the boxes let in.
     """
 
     entry: Entry
+    arn_suffix: pulumi.Output[str]
     security_group_id: pulumi.Output[str]
 
     def __init__(
@@ -107,6 +109,7 @@ class Balancer(Component):
             tags=tags,
             opts=self.child,
         )
+        self.arn_suffix = balancer.arn_suffix
         self.entry = Entry(balancer_name=balancer.dns_name, balancer_zone_id=balancer.zone_id)
         self.register_outputs({})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +58,7 @@ class Box(Component):
         user_data: pulumi.Input[str],
         public_ip: bool | None = None,
         parent: pulumi.Resource,
+        more_tags: Mapping[str, str] | None = None,
     ) -> None:
         """`public_ip`: an address of its own from birth; None where it gets an Elastic IP or is private."""
         super().__init__("compute:Box", box.name, parent)
@@ -92,7 +93,7 @@ class Box(Component):
             ),
             ebs_optimized=True,
             # On the box alone: the stage is a fact about machines, and a tag elsewhere would change with every climb.
-            tags=context.tags(box.name, Stage=context.settings.stage),
+            tags=context.tags(box.name, Stage=context.settings.stage, **(more_tags or {})),
             # The old box holds volume and address: it has to go before the new one can have them.
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
         )
@@ -108,6 +109,12 @@ class Box(Component):
             device_name=DATA_DEVICE,
             stop_instance_before_detaching=True,
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+        )
+
+    def take_address(self, allocation_id: pulumi.Input[str]) -> None:
+        """Points an address at the box, one that nothing else ever has."""
+        ec2.EipAssociation(
+            self._name, instance_id=self.instance_id, allocation_id=allocation_id, opts=self.child
         )
 
     def _security_group(self, vpc_id: pulumi.Input[str], openings: Sequence[Opening]) -> pulumi.Output[str]:

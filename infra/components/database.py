@@ -21,9 +21,6 @@ NAME = "app"
 MASTER = "terrace_master"
 CERTIFICATE_AUTHORITY = "rds-ca-rsa2048-g1"
 BACKUP_DAYS = 7
-CONNECTIONS_PER_GIB = 60
-"""A share of what RDS would allow by its own formula (LEAST(DBInstanceClassMemory/9531392, 5000)): explicit, so
-that a change of class changes it in one known step."""
 
 
 class Database(Component):
@@ -79,7 +76,7 @@ class Database(Component):
             parameters=[
                 _parameter("rds.force_ssl", "1", static=False),
                 _parameter("rds.logical_replication", "1", static=True),
-                _parameter("max_connections", str(database.memory_gib * CONNECTIONS_PER_GIB), static=True),
+                _parameter("max_connections", str(database.connections), static=True),
             ],
             tags=tags,
             opts=self.child,
@@ -122,7 +119,7 @@ class Database(Component):
         self.master_secret_arn = instance.master_user_secrets.apply(
             lambda secrets: str(secrets[0].secret_arn) if secrets else ""
         )
-        # Where backends write. Made once; moving the data moves it (docs/adr/0041), and no `pulumi up` puts it back.
+        # Where backends write. Made once; moving the data moves it (docs/adr/0046), and no `pulumi up` puts it back.
         ssm.Parameter(
             "database-url",
             name=context.naming.parameter("database", "url"),

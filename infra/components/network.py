@@ -22,12 +22,14 @@ class Network(Component):
     Attributes:
         vpc_id: the VPC.
         public_subnet_ids, private_subnet_ids, database_subnet_ids: subnet ids by zone name.
+        nat_gateway_ids: by zone name, of the zones that have one.
     """
 
     vpc_id: pulumi.Output[str]
     public_subnet_ids: Mapping[str, pulumi.Output[str]]
     private_subnet_ids: Mapping[str, pulumi.Output[str]]
     database_subnet_ids: Mapping[str, pulumi.Output[str]]
+    nat_gateway_ids: Mapping[str, pulumi.Output[str]]
 
     def __init__(
         self,
@@ -69,7 +71,8 @@ class Network(Component):
         )
         self.vpc_id = vpc.id
         self.public_subnet_ids = self._subnets(Tier.PUBLIC, lambda _: public.id)
-        private_tables = self._private(shape) if shape.on(Placement.PRIVATE) else {}
+        self.nat_gateway_ids = {zone: self._nat(zone) for zone in settings.zones[: shape.nat_gateways]}
+        private_tables = self._private() if shape.on(Placement.PRIVATE) else {}
         self.private_subnet_ids = self._subnets(Tier.PRIVATE, private_tables.__getitem__, private_tables)
         self.database_subnet_ids = self._database() if shape.database else {}
         # A gateway endpoint costs nothing and keeps the traffic to buckets inside AWS.
@@ -123,10 +126,9 @@ class Network(Component):
             )
         return found
 
-    def _private(self, shape: Shape) -> dict[str, pulumi.Output[str]]:
+    def _private(self) -> dict[str, pulumi.Output[str]]:
         """A route table for each zone's private subnet, through the zone's own NAT gateway or the first one's."""
         zones = self._context.settings.zones
-        gateways = {zone: self._nat(zone) for zone in zones[: shape.nat_gateways]}
         tables = {}
         for zone in zones:
             name = f"private-{zone}"
@@ -135,7 +137,7 @@ class Network(Component):
                 f"{name}-internet",
                 route_table_id=table.id,
                 destination_cidr_block="0.0.0.0/0",
-                nat_gateway_id=gateways.get(zone, gateways[zones[0]]),
+                nat_gateway_id=self.nat_gateway_ids.get(zone, self.nat_gateway_ids[zones[0]]),
                 opts=self.child,
             )
             tables[zone] = table.id

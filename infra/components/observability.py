@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -9,6 +10,15 @@ import pulumi
 from pulumi_aws import cloudwatch, sns
 
 from infra.components.base import Component, Context, policy
+
+WORTH_A_MAIL = {
+    "$or": [
+        {"NewStateValue": ["ALARM"]},
+        {"NewStateValue": ["OK"], "OldStateValue": ["ALARM"]},
+    ]
+}
+"""A new alarm goes from INSUFFICIENT_DATA to OK and would say so: forty mails for a new stack. A body that is no
+JSON matches no policy (SNS Developer Guide, "Subscription filter policy scope"), so budgets write to the address."""
 
 
 class Log(StrEnum):
@@ -27,11 +37,12 @@ class Observability(Component):
 
     Attributes:
         alarm_topic_arn: where alarms go; its e-mail subscription works once the mail's link was followed.
-        log_group_arns: by log.
+        log_group_arns, log_group_names: by log.
     """
 
     alarm_topic_arn: pulumi.Output[str]
     log_group_arns: Mapping[Log, pulumi.Output[str]]
+    log_group_names: Mapping[Log, pulumi.Output[str]]
 
     def __init__(self, context: Context, *, key_arn: pulumi.Input[str], parent: pulumi.Resource) -> None:
         super().__init__("observability:Observability", "observability", parent)
@@ -73,8 +84,11 @@ class Observability(Component):
             topic=topic.arn,
             protocol="email",
             endpoint=context.settings.alarm_email,
+            filter_policy_scope="MessageBody",
+            filter_policy=json.dumps(WORTH_A_MAIL),
             opts=self.child,
         )
         self.alarm_topic_arn = topic.arn
         self.log_group_arns = {log: group.arn for log, group in groups.items()}
+        self.log_group_names = {log: group.name for log, group in groups.items()}
         self.register_outputs({})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
 
 from infra.components.base import Context
+from infra.core.gpu.modes import Wanted
+from infra.core.naming import BACKUP_PASSPHRASE, Naming
 from infra.core.storage import BucketRole
 
 AGENT_NAMESPACE = "CWAgent"
@@ -75,7 +77,13 @@ def box_statements(
         _allow(
             "Parameters",
             ["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath"],
-            [_parameters(context, path) for path in ("app", "app/*", "database/url")],
+            [_parameters(context, part) for part in ("app", "app/*", "database/url", *_gpu(context))],
+        ),
+        # The box makes the pass phrase of its backups up at its first boot, and reads it ever after.
+        _allow(
+            "BackupPassPhrase",
+            ["ssm:GetParameter", "ssm:PutParameter"],
+            _parameters(context, BACKUP_PASSPHRASE),
         ),
         _allow("Key", ["kms:Decrypt", "kms:GenerateDataKey"], key_arn),
     ]
@@ -89,8 +97,32 @@ def box_statements(
     return statements
 
 
+def _gpu(context: Context) -> tuple[str, ...]:
+    """The controller's plan and the endpoint's key, where there is an endpoint; not the worker's own secrets."""
+    off = context.settings.gpu.mode is Wanted.OFF
+    return () if off else ("gpu/endpoint", "gpu/jobs-url", "gpu/plan", "gpu/key")
+
+
+def restore_statements(
+    context: Context, source: Naming, *, key_arn: str, buckets: Sequence[str]
+) -> list[dict[str, Any]]:
+    """What a scratch box may do: read another stack's buckets and the pass phrase of its backups."""
+    arns = [f"arn:aws:s3:::{name}" for name in buckets]
+    return [
+        _allow("SystemsManagerAgent", _SSM_AGENT, "*"),
+        _allow("PassPhrase", ["ssm:GetParameter"], _parameter(context, source, BACKUP_PASSPHRASE)),
+        _allow("Key", ["kms:Decrypt"], key_arn),
+        _allow("List", _LIST, arns),
+        _allow("Objects", _READ, [f"{arn}/*" for arn in arns]),
+    ]
+
+
 def _parameters(context: Context, path: str) -> str:
-    return f"arn:aws:ssm:{context.settings.region}:{context.account_id}:parameter{context.naming.parameter(path)}"
+    return _parameter(context, context.naming, path)
+
+
+def _parameter(context: Context, naming: Naming, path: str) -> str:
+    return f"arn:aws:ssm:{context.settings.region}:{context.account_id}:parameter{naming.parameter(path)}"
 
 
 def _allow(sid: str, actions: list[str], resource: Any) -> dict[str, Any]:

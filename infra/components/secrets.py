@@ -12,7 +12,7 @@ import pulumi
 from pulumi_aws import kms, ssm
 
 from infra.components.base import Component, Context
-from infra.core.naming import UNSET
+from infra.core.naming import BACKUP_PASSPHRASE, UNSET
 
 KEY_DELETION_DAYS = 30
 """How long a key can be brought back: 7 to 30 (KMS API reference, ScheduleKeyDeletion)."""
@@ -61,6 +61,17 @@ class Secrets(Component):
                 tags=context.tags(f"app/{name}"),
                 opts=self.child,
             )
+        # Without it no backup can be opened: held on to as what holds data is.
+        ssm.Parameter(
+            "backup-passphrase",
+            name=context.naming.parameter(BACKUP_PASSPHRASE),
+            type="SecureString",
+            key_id=key.arn,
+            value_wo=UNSET,
+            value_wo_version=1,
+            tags=context.tags("backup-passphrase"),
+            opts=context.holding_data(self),
+        )
         self.key_arn, self.key_id = key.arn, key.key_id
         self.register_outputs({})
 

@@ -15,6 +15,10 @@ UNSET = "unset"
 """What a secret parameter holds until `scripts/account.py set` fills it; programs treat it as missing."""
 
 
+BACKUP_PASSPHRASE = "database/backup-passphrase"  # noqa: S105 a name, not what it holds
+"""The parameter that opens the backups, below the stack's path."""
+
+
 class Environment(StrEnum):
     """What a stack is for. `prod` retains its data, protects it, and accepts no stand-in values."""
 

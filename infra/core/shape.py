@@ -1,6 +1,6 @@
 """The only place for what stands: a function of stage, climb, what is kept, and the stack's own sizes.
 
-A climb across options walks through valid shapes (docs/adr/0040): *expanded*, where the new side stands beside the
+A climb across options walks through valid shapes (docs/adr/0045): *expanded*, where the new side stands beside the
 old one that serves; *moved*, where the new side serves; then the new stage alone, with what holds data of the old
 one kept until it is given up by name.
 """

@@ -144,3 +144,16 @@ def find(name: str, *, path: str = "terrace:stage") -> Stage:
             Fault(path, f"{name!r} is on the ladder but not built yet", f"Stages that stand: {choices}")
         )
     return found
+
+
+def listed(name: str) -> Stage:
+    """The rung of that name, built or not.
+
+    Raises:
+        TerraceError: there is none.
+    """
+    if (found := _BY_NAME.get(name)) is None:
+        raise TerraceError(
+            Fault(name, "is no stage", f"Stages: {', '.join(_BY_NAME)}{nearest(name, _BY_NAME)}")
+        )
+    return found

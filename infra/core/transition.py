@@ -28,6 +28,9 @@ class Standing:
     climb_to: str = ""
     climb_phase: str = ""
     kept: tuple[str, ...] = ()
+    gpu: str = ""
+    """The name of the GPU endpoint, empty where there is none."""
+    gpu_remove: str = ""
     released: tuple[str, ...] = ()
     database_gib: int = 0
 
@@ -56,6 +59,8 @@ class Standing:
             "kept": list(self.kept),
             "released": list(self.released),
             "databaseGib": self.database_gib,
+            "gpu": self.gpu,
+            "gpuRemove": self.gpu_remove,
         }
 
     @classmethod
@@ -74,6 +79,8 @@ class Standing:
             kept=tuple(inputs.get("kept", ())),
             released=tuple(inputs.get("released", ())),
             database_gib=int(inputs.get("databaseGib", 0)),
+            gpu=inputs.get("gpu", ""),
+            gpu_remove=inputs.get("gpuRemove", ""),
         )
 
 
@@ -105,6 +112,7 @@ def refusals(standing: Standing | None, wanted: Standing) -> list[Fault]:
         *_changes_of_zones(standing.zones, wanted.zones),
         *_shrinking_volume(standing, wanted),
         *(_bad_step(standing, wanted) or _lost_parts(standing, wanted)),
+        *_unnamed_removal(standing, wanted),
     ]
 
 
@@ -275,6 +283,19 @@ def _lost_parts(standing: Standing, wanted: Standing) -> list[Fault]:
             "then take it out of both",
         )
         for part in lost
+    ]
+
+
+def _unnamed_removal(standing: Standing, wanted: Standing) -> list[Fault]:
+    if not standing.gpu or wanted.gpu or wanted.gpu_remove == standing.gpu:
+        return []
+    return [
+        Fault(
+            "terrace:gpu.mode",
+            f"is off where the GPU endpoint {standing.gpu} stands: it would be deleted with its queue",
+            f"To delete it, name it (terrace:gpu.remove: {standing.gpu}); to stop its cost alone: "
+            "scripts/gpu.py mode closed",
+        )
     ]
 
 

@@ -2,7 +2,7 @@
 
 A resource's URN holds the type chain of its parents. All variants register under the one token and name below, so a
 switch of options keeps the URN, and with it the thing, of everything that both have (docs/adr/0001). During a climb
-the variants of both options build their sides of one layout (docs/adr/0040).
+the variants of both options build their sides of one layout (docs/adr/0045).
 """
 
 from __future__ import annotations
@@ -13,24 +13,30 @@ from typing import Any, ClassVar
 
 import pulumi
 
+from infra.components.alarms import Alarms
 from infra.components.backup import BackupVault, Snapshots
 from infra.components.base import Context, hold
+from infra.components.budget import MonthlyBudget
 from infra.components.compute import Box, Opening
 from infra.components.data import DataVolume
 from infra.components.database import Database
 from infra.components.edge import Address, Entry
 from infra.components.guard import Guard
 from infra.components.network import Network
-from infra.components.observability import Observability
+from infra.components.observability import Log, Observability
+from infra.components.pace import hurry as hurry  # for the program alone: tests build layouts too
 from infra.components.permissions import box_statements
 from infra.components.secrets import Secrets
 from infra.components.storage import Buckets
 from infra.core import shape as core
+from infra.core.alarms import alarm_set
+from infra.core.gpu.modes import Wanted
 from infra.core.naming import Naming
-from infra.core.shape import Placement, Shape, shape
+from infra.core.shape import Placement, Shape
 from infra.core.stages import Option, Role
 from infra.core.storage import BucketRole
 from infra.host.user_data import user_data
+from infra.options.drill import Drill
 from infra.settings import Settings
 
 TOKEN = "terrace:layout:Layout"  # noqa: S105 a type token, no secret
@@ -68,6 +74,7 @@ class Layout(pulumi.ComponentResource):
 
     Attributes:
         outputs: what the stack exports.
+        watched: the dimensions of what alarms watch, by logical name; sides add what they make.
     """
 
     def __init__(self, settings: Settings, naming: Naming, *, account_id: str) -> None:
@@ -75,31 +82,50 @@ class Layout(pulumi.ComponentResource):
         # Everything below waits for its parent, and the parent for the guard: a refusal comes before any change.
         super().__init__(TOKEN, NAME, None, pulumi.ResourceOptions(depends_on=[guard]))
         self.context = Context(settings, naming, account_id, hold() if settings.deletion_protection else None)
-        self.shape: Shape = shape(
-            settings.rung, climb=settings.climbing, kept=settings.kept, sizes=settings.sizes
-        )
+        self.shape: Shape = settings.shape
         self.secrets = Secrets(self.context, parent=self)
         self.buckets = Buckets(self.context, key_arn=self.secrets.key_arn, parent=self)
         self.network = Network(
             self.context, self.shape, flow_log_bucket_arn=self.buckets.arns[BucketRole.LOGS], parent=self
         )
         self.observability = Observability(self.context, key_arn=self.secrets.key_arn, parent=self)
+        self.watched: dict[str, dict[str, pulumi.Input[str]]] = {}
         self.data_volume = self._data_volume()
         self.database = self._database()
         self.sides: dict[Option, Side] = {
             option: Side.variants[option](self) for option in self._options(settings)
         }
+        self._watch_shared_parts()
         self._connect_database()
         self.address = self._address()
         self.outputs: dict[str, Any] = {
             "stage": settings.stage,
             "option": settings.rung.option.value,
             "buckets": {role.value: name for role, name in self.buckets.names.items()},
+            "key_arn": self.secrets.key_arn,
+            "vpc_id": self.network.vpc_id,
+            "public_subnets": dict(self.network.public_subnet_ids),
             "alarm_topic": self.observability.alarm_topic_arn,
             "url": self.address.url,
             **self._parts(),
             **{name: value for side in self.sides.values() for name, value in side.outputs.items()},
         }
+        if settings.gpu.mode is not Wanted.OFF:
+            from infra.components.gpu import Gpu
+
+            bucket = self.buckets.names[BucketRole.BACKUPS]
+            gpu = Gpu(self.context, key_arn=self.secrets.key_arn, bucket=bucket, parent=self)
+            self.outputs |= {"gpu_endpoint": gpu.endpoint_id, "gpu_jobs_url": gpu.jobs_url}
+        if settings.budget is not None:
+            MonthlyBudget(self.context, parent=self)
+        Alarms(
+            self.context,
+            alarm_set(settings.facts),
+            watched=self.watched,
+            topic_arn=self.observability.alarm_topic_arn,
+            access_log=self.observability.log_group_names[Log.NGINX_ACCESS],
+            parent=self,
+        )
         self.register_outputs({})
 
     def box(
@@ -117,7 +143,7 @@ class Layout(pulumi.ComponentResource):
             if box.placement is Placement.PRIVATE
             else self.network.public_subnet_ids
         )
-        return Box(
+        made = Box(
             context,
             box,
             vpc_id=self.network.vpc_id,
@@ -134,6 +160,8 @@ class Layout(pulumi.ComponentResource):
             public_ip=public_ip,
             parent=self,
         )
+        self.watched[box.name] = {"InstanceId": made.instance_id}
+        return made
 
     def box_shape(self, role: Role, placement: Placement) -> core.Box:
         """The box of that role and placement in this layout's shape."""
@@ -169,6 +197,12 @@ class Layout(pulumi.ComponentResource):
             key_arn=self.secrets.key_arn,
             parent=self,
         )
+
+    def _watch_shared_parts(self) -> None:
+        if self.database is not None:
+            self.watched["database"] = {"DBInstanceIdentifier": self.database.instance_id}
+        for gateway_id in list(self.network.nat_gateway_ids.values())[:1]:
+            self.watched["nat"] = {"NatGatewayId": gateway_id}
 
     def _connect_database(self) -> None:
         """Each backend reaches the database; replication passes only while box and database both take part."""
@@ -206,8 +240,10 @@ class Layout(pulumi.ComponentResource):
         return found
 
 
-def build(settings: Settings, naming: Naming, *, account_id: str) -> Layout:
-    """The layout of the stage that the settings name, and of the one that they climb to."""
+def build(settings: Settings, naming: Naming, *, account_id: str) -> Layout | Drill:
+    """The layout of the stage that the settings name and of the one they climb to, or a drill's scratch stack."""
+    if settings.drill is not None:
+        return Drill(settings, settings.drill, naming, account_id=account_id)
     from infra.options import private, single, split  # noqa: F401 each registers its variant
 
     return Layout(settings, naming, account_id=account_id)

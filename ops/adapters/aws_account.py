@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import ClientError
 
-from infra.core.errors import Fault, TerraceError
 from ops.account import Image
-
-TIMEOUTS = Config(connect_timeout=10, read_timeout=30, retries={"mode": "standard", "max_attempts": 3})
+from ops.adapters.aws import TIMEOUTS, speaking
 
 
 class AwsAccount:
@@ -27,13 +23,13 @@ class AwsAccount:
 
     def account_id(self) -> str:
         """Whose credentials these are."""
-        with _speaking("sts:GetCallerIdentity"):
+        with speaking("sts:GetCallerIdentity"):
             return str(self._client("sts").get_caller_identity()["Account"])
 
     def ensure_key(self, alias: str, description: str) -> bool:
         """A key with rotation under that alias."""
         kms = self._client("kms")
-        with _speaking("kms"):
+        with speaking("kms"):
             try:
                 kms.describe_key(KeyId=alias)
             except kms.exceptions.NotFoundException:
@@ -47,7 +43,7 @@ class AwsAccount:
     def ensure_state_bucket(self, name: str, key_alias: str) -> bool:
         """A versioned, encrypted, private bucket that takes TLS only; settings are put each time."""
         s3 = self._client("s3")
-        with _speaking(f"s3 bucket {name}"):
+        with speaking(f"s3 bucket {name}"):
             made = not _exists(s3, name)
             if made:
                 where = {} if self.region == "us-east-1" else {"LocationConstraint": self.region}
@@ -82,7 +78,7 @@ class AwsAccount:
 
     def activate_tags(self, keys: Sequence[str]) -> Sequence[str]:
         """Activates cost-allocation tags; returns those that billing has not seen yet."""
-        with _speaking("ce:UpdateCostAllocationTagsStatus"):
+        with speaking("ce:UpdateCostAllocationTagsStatus"):
             answer = self._client("ce").update_cost_allocation_tags_status(
                 CostAllocationTagsStatus=[{"TagKey": key, "Status": "Active"} for key in keys]
             )
@@ -91,7 +87,7 @@ class AwsAccount:
     def image(self, parameter: str, owner: str) -> Image | None:
         """The image that the parameter names, or the owner's newest Debian 13 arm64 one."""
         ssm, ec2 = self._client("ssm"), self._client("ec2")
-        with _speaking("the publisher's images"):
+        with speaking("the publisher's images"):
             try:
                 named = ssm.get_parameter(Name=parameter)["Parameter"]["Value"]
                 found = ec2.describe_images(ImageIds=[named])["Images"]
@@ -119,7 +115,7 @@ class AwsAccount:
     def parameter_version(self, name: str) -> int | None:
         """How often a parameter was written, or None where there is none."""
         ssm = self._client("ssm")
-        with _speaking("ssm:GetParameter"):
+        with speaking("ssm:GetParameter"):
             try:
                 return int(ssm.get_parameter(Name=name)["Parameter"]["Version"])
             except ssm.exceptions.ParameterNotFound:
@@ -128,7 +124,7 @@ class AwsAccount:
     def put_secret(self, name: str, value: str) -> None:
         """Writes a secret into a parameter that exists, under the key that it has."""
         ssm = self._client("ssm")
-        with _speaking("ssm:PutParameter"):
+        with speaking("ssm:PutParameter"):
             (about,) = ssm.describe_parameters(ParameterFilters=[{"Key": "Name", "Values": [name]}])[
                 "Parameters"
             ]
@@ -168,25 +164,3 @@ def _tls_only(name: str) -> str:
             ],
         }
     )
-
-
-@contextmanager
-def _speaking(what: str) -> Generator[None]:
-    """Turns what boto3 raises into a sentence with a remedy; parameters, which may be secret, are not in it."""
-    try:
-        yield
-    except NoCredentialsError as error:
-        raise TerraceError(
-            Fault("AWS credentials", "there are none", "Set AWS_PROFILE, or run `aws sso login`")
-        ) from error
-    except ClientError as error:
-        details = error.response.get("Error", {})
-        raise TerraceError(
-            Fault(
-                what,
-                f"{details.get('Code')}: {details.get('Message')}",
-                "Look at the credentials' permissions",
-            )
-        ) from error
-    except BotoCoreError as error:
-        raise TerraceError(Fault(what, str(error), "Look at region and network")) from error

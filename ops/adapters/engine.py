@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from pulumi import automation
 
 from infra.core.errors import Fault, TerraceError
-from tools.setup.engine import engine_environment, read_engine
+from tools.setup.engine import SLOWING, engine_environment, read_engine
 
 OnEvent = Callable[[automation.EngineEvent], Any]
 
@@ -29,13 +32,8 @@ class Engine:
         self, root: Path, stack: str, *, variables: Mapping[str, str], work_dir: Path | None = None
     ) -> None:
         self.root, self.stack = root, stack
-        # Automation adds to this process's own variables and takes none away: empty ones hide a user's own.
-        environment = {**_hidden(os.environ), **engine_environment(root), **variables}
-        self._workspace = automation.LocalWorkspace(
-            work_dir=str(work_dir or root),
-            env_vars=environment,
-            pulumi_command=automation.PulumiCommand(root=str(read_engine(root).bin.parent)),
-        )
+        self.environment = _environment(root, variables)
+        self._workspace = workspace(root, variables, work_dir or root)
         self._made: automation.Stack | None = None
 
     def up(self, *, on_event: OnEvent | None = None) -> dict[str, Any]:
@@ -65,6 +63,11 @@ class Engine:
         with _speaking(self.stack, "destroy"):
             self._stack().destroy(color="never")
 
+    def forget(self) -> None:
+        """Removes a stack that holds nothing any more from the state."""
+        with _speaking(self.stack, "stack rm"):
+            self._workspace.remove_stack(self.stack)
+
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs as they were last exported; empty for a stack that never stood."""
         with _speaking(self.stack, "outputs"):
@@ -83,15 +86,40 @@ class Engine:
         return self._made
 
 
+def workspace(root: Path, variables: Mapping[str, str], work_dir: Path) -> automation.LocalWorkspace:
+    """Set-up's engine in a directory with a Pulumi.yaml."""
+    environment = _environment(root, variables)
+    return automation.LocalWorkspace(
+        work_dir=str(work_dir),
+        env_vars=environment,
+        pulumi_command=_command(root, environment["PULUMI_HOME"]),
+    )
+
+
+def _environment(root: Path, variables: Mapping[str, str]) -> dict[str, str]:
+    # Automation adds to this process's own variables and takes none away: empty ones hide a user's own.
+    return {**_hidden(os.environ), **engine_environment(root), **variables}
+
+
+def _command(root: Path, pulumi_home: str) -> automation.PulumiCommand:
+    """The engine as Automation runs it; its first `pulumi version` gets this process's own variables alone."""
+    before = os.environ.get("PULUMI_HOME")
+    os.environ["PULUMI_HOME"] = pulumi_home
+    try:
+        return automation.PulumiCommand(root=str(read_engine(root).bin.parent))
+    finally:
+        if before is None:
+            del os.environ["PULUMI_HOME"]
+        else:
+            os.environ["PULUMI_HOME"] = before
+
+
 @contextmanager
 def _speaking(stack: str, verb: str) -> Generator[None]:
     """Turns what the Automation API raises into a sentence with a remedy."""
     try:
-        yield
-    except KeyboardInterrupt:
-        # The terminal's SIGINT reached the engine as well: it finishes what it is doing and gives its lock back.
-        _let_the_engine_finish()
-        raise
+        with _engine_finishes_first():
+            yield
     except automation.ConcurrentUpdateError as error:
         raise TerraceError(
             Fault(
@@ -106,14 +134,29 @@ def _speaking(stack: str, verb: str) -> Generator[None]:
         ) from error
 
 
-def _let_the_engine_finish() -> None:
-    """Waits for this process's engines; subprocess itself gives them a quarter of a second after Ctrl-C."""
-    tasks = Path(f"/proc/{os.getpid()}/task")
-    for listed in tasks.glob("*/children"):
-        for pid in map(int, listed.read_text(encoding="ascii").split()):
-            with suppress(OSError):
-                if Path(f"/proc/{pid}/comm").read_text(encoding="ascii").strip() == "pulumi":
-                    os.waitpid(pid, 0)
+@contextmanager
+def _engine_finishes_first() -> Generator[None]:
+    """Holds Ctrl-C back until the engine has ended.
+
+    The terminal's SIGINT reaches the engine too: it cancels, writes its state and gives its lock back; a second one
+    makes it end at once. Leaving it alone meanwhile would close the pipes that it writes to, and kill it by that.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    interrupted = False
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if interrupted:
+            raise KeyboardInterrupt
 
 
 def _essence(message: str) -> str:
@@ -123,5 +166,5 @@ def _essence(message: str) -> str:
 
 
 def _hidden(environment: Mapping[str, str]) -> dict[str, str]:
-    """A user's own login, stack and account, as empty variables."""
-    return {name: "" for name in environment if name.startswith(("PULUMI_", "AWS_"))}
+    """A user's own login, stack and account, and what slows Python down, as empty variables."""
+    return {name: "" for name in environment if name.startswith(("PULUMI_", "AWS_")) or name in SLOWING}

@@ -1,6 +1,6 @@
 """Things that no state knows, found and removed by boto3: a row for each kind that a second creation would double.
 
-Kinds without a row are put, not created (a bucket's versioning, a role's policy): making them again is harmless.
+Kinds without a row are put, not created (a bucket's versioning): making them again is harmless.
 """
 
 from __future__ import annotations
@@ -41,9 +41,22 @@ def _tagged(kind: str) -> Callable[[Client, Inputs], list[str]]:
     return find
 
 
-def _ec2(kind: str, method: str, parameter: str, *, listed: bool = False) -> _Row:
+def _described(
+    method: str, key: str, identity: str, *, tags: str = "Filters"
+) -> Callable[[Client, Inputs], list[str]]:
+    """The same by the kind's own call: those that describe_tags has under names that differ, or keeps too long."""
+
+    def find(client: Client, inputs: Inputs) -> list[str]:
+        wanted = [{"Name": "tag:Name", "Values": [inputs["tags"]["Name"]]}]
+        found = getattr(client("ec2"), method)(**{tags: wanted})[key]
+        return [each[identity] for each in found if str(each.get("State", "")).lower() != "deleted"]
+
+    return find
+
+
+def _ec2(kind: str, method: str, parameter: str) -> _Row:
     def undo(client: Client, _: Inputs, identity: str) -> object:
-        return getattr(client("ec2"), method)(**{parameter: [identity] if listed else identity})
+        return getattr(client("ec2"), method)(**{parameter: identity})
 
     return _Row(_tagged(kind), undo)
 
@@ -134,6 +147,25 @@ def _named(service: str, look: str, parameter: str, remove: str) -> _Row:
     return _Row(find, undo)
 
 
+def _role_policies(client: Client, inputs: Inputs) -> list[str]:
+    client("iam").get_role_policy(RoleName=inputs["role"], PolicyName=inputs["name"])
+    return [f"{inputs['role']}:{inputs['name']}"]
+
+
+def _remove_role_policy(client: Client, inputs: Inputs, _: str) -> None:
+    client("iam").delete_role_policy(RoleName=inputs["role"], PolicyName=inputs["name"])
+
+
+def _role_attachments(client: Client, inputs: Inputs) -> list[str]:
+    attached = client("iam").list_attached_role_policies(RoleName=inputs["role"])["AttachedPolicies"]
+    arn = inputs["policyArn"]
+    return [f"{inputs['role']}-{arn}" for each in attached if each["PolicyArn"] == arn]
+
+
+def _detach_role_policy(client: Client, inputs: Inputs, _: str) -> None:
+    client("iam").detach_role_policy(RoleName=inputs["role"], PolicyArn=inputs["policyArn"])
+
+
 def _remove_profile(client: Client, _: Inputs, identity: str) -> None:
     iam = client("iam")
     for role in iam.get_instance_profile(InstanceProfileName=identity)["InstanceProfile"]["Roles"]:
@@ -188,10 +220,14 @@ ROWS: Mapping[str, _Row] = {
     "aws:ec2/subnet:Subnet": _ec2("subnet", "delete_subnet", "SubnetId"),
     "aws:ec2/routeTable:RouteTable": _ec2("route-table", "delete_route_table", "RouteTableId"),
     "aws:ec2/securityGroup:SecurityGroup": _ec2("security-group", "delete_security_group", "GroupId"),
-    "aws:ec2/vpcEndpoint:VpcEndpoint": _ec2(
-        "vpc-endpoint", "delete_vpc_endpoints", "VpcEndpointIds", listed=True
+    "aws:ec2/vpcEndpoint:VpcEndpoint": _Row(
+        _described("describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId"),
+        lambda client, _, name: client("ec2").delete_vpc_endpoints(VpcEndpointIds=[name]),
     ),
-    "aws:ec2/flowLog:FlowLog": _ec2("vpc-flow-log", "delete_flow_logs", "FlowLogIds", listed=True),
+    "aws:ec2/flowLog:FlowLog": _Row(
+        _described("describe_flow_logs", "FlowLogs", "FlowLogId", tags="Filter"),
+        lambda client, _, name: client("ec2").delete_flow_logs(FlowLogIds=[name]),
+    ),
     "aws:ec2/internetGateway:InternetGateway": _Row(_tagged("internet-gateway"), _remove_gateway),
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": _Row(
         lambda client, inputs: _rules(client, inputs, egress=False), _revoke("ingress")
@@ -203,12 +239,15 @@ ROWS: Mapping[str, _Row] = {
     "aws:ec2/route:Route": _Row(_routes, _remove_route),
     "aws:ec2/routeTableAssociation:RouteTableAssociation": _Row(_associations, _disassociate),
     "aws:ec2/volumeAttachment:VolumeAttachment": _Row(_attachments, _detach),
-    "aws:ec2/eip:Eip": _Row(_tagged("elastic-ip")),
+    "aws:ec2/eip:Eip": _Row(_described("describe_addresses", "Addresses", "AllocationId")),
     "aws:ebs/volume:Volume": _Row(_tagged("volume")),
     "aws:s3/bucket:Bucket": _Row(_buckets),
     "aws:kms/key:Key": _Row(_keys),
     "aws:kms/alias:Alias": _Row(_aliases, lambda client, _, name: client("kms").delete_alias(AliasName=name)),
     "aws:iam/role:Role": _named("iam", "get_role", "RoleName", "delete_role"),
+    # Making these again would be harmless, but a role with a policy that no state knows cannot be deleted.
+    "aws:iam/rolePolicy:RolePolicy": _Row(_role_policies, _remove_role_policy),
+    "aws:iam/rolePolicyAttachment:RolePolicyAttachment": _Row(_role_attachments, _detach_role_policy),
     "aws:iam/instanceProfile:InstanceProfile": _Row(
         _named("iam", "get_instance_profile", "InstanceProfileName", "").find, _remove_profile
     ),
@@ -248,6 +287,10 @@ class Orphans:
     def __init__(self, region: str) -> None:
         self._session: Any = boto3.Session(region_name=region)
         self._clients: dict[str, Any] = {}
+
+    def seeks(self, pending: Pending) -> bool:
+        """Whether its kind has a row."""
+        return pending.token in ROWS
 
     def find(self, pending: Pending, known: frozenset[tuple[str, str]]) -> str | None:
         """The id of what the pending creation made; ids that the state knows are somebody else's."""

@@ -15,7 +15,10 @@ EC2 = {
     "route tables": lambda ec2: [
         each for each in ec2.describe_route_tables()["RouteTables"] if each.get("Tags")
     ],
-    "endpoints": lambda ec2: ec2.describe_vpc_endpoints()["VpcEndpoints"],
+    # moto keeps showing deleted ones, as AWS does for a while.
+    "endpoints": lambda ec2: [
+        each for each in ec2.describe_vpc_endpoints()["VpcEndpoints"] if each["State"] != "deleted"
+    ],
     "flow logs": lambda ec2: ec2.describe_flow_logs()["FlowLogs"],
     "subnets": lambda ec2: [each for each in ec2.describe_subnets()["Subnets"] if not each["DefaultForAz"]],
     "groups": lambda ec2: [

@@ -17,6 +17,8 @@ from embedded.client import LocalCloud
 ROOT = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "terrace"
 TIMEOUT_SECONDS = 180
+LOGIN = '{"current": "https://api.pulumi.example"}'
+"""A user who is logged in elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,11 @@ class Clone:
         return LocalCloud(self.root)
 
 
-@pytest.fixture
-def clone(tmp_path: Path) -> Iterator[Clone]:
-    """A clone; whatever it started is ended afterwards."""
-    root, home = tmp_path / "clone", tmp_path / "home"
-    home.mkdir()
-    (home / ".pulumi").mkdir()
-    (home / ".pulumi" / "credentials.json").write_text('{"current": "https://api.pulumi.example"}')
+def make_clone(folder: Path) -> Clone:
+    """A clone in that folder, and the home of a user who is logged in elsewhere."""
+    root, home = folder / "clone", folder / "home"
+    (home / ".pulumi").mkdir(parents=True)
+    (home / ".pulumi" / "credentials.json").write_text(LOGIN)
     root.mkdir()
     shutil.copytree(ROOT / "scripts", root / "scripts")
     for name in (".venv", "infra", "embedded", "ops", "tools"):
@@ -89,8 +89,29 @@ def clone(tmp_path: Path) -> Iterator[Clone]:
         shutil.copy(ROOT / name, root / name)
     (root / ".local").mkdir()
     shutil.copy(ROOT / ".local" / "engine.json", root / ".local" / "engine.json")
-    made = Clone(root, home)
-    yield made
-    running = made.cloud.running()
-    if running is not None:
+    return Clone(root, home)
+
+
+def end(clone: Clone) -> None:
+    """Ends whatever a test has left running there, and looks whether the user's own login is as it was."""
+    if (running := clone.cloud.running()) is not None:
         os.kill(running.pid, signal.SIGKILL)
+    theirs = {path.name: path.read_text() for path in (clone.home / ".pulumi").rglob("*") if path.is_file()}
+    assert theirs == {"credentials.json": LOGIN}, "the user's own ~/.pulumi was touched"
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Iterator[Clone]:
+    """A clone; whatever it started is ended afterwards."""
+    made = make_clone(tmp_path)
+    yield made
+    end(made)
+
+
+@pytest.fixture(scope="session")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    """A clone whose cloud runs, for tests that change nothing in it."""
+    made = make_clone(tmp_path_factory.mktemp("standing"))
+    made.script("local", "start", "--no-boxes")
+    yield made
+    end(made)

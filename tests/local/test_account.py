@@ -40,13 +40,37 @@ def test_init_prepares_an_account_once_and_says_what_stood_already(clone: Clone)
     )
 
 
-def test_init_without_a_yes_changes_nothing(clone: Clone) -> None:
-    start(clone)
-    before = (clone.root / "Pulumi.prod.yaml").read_text()
-    code, said = account(clone, "init")
+def test_env_leaves_the_embedded_cloud_and_keeps_a_users_own_credentials(standing: Clone) -> None:
+    done = shell(
+        standing,
+        'eval "$(scripts/local.py env)"; export AWS_ACCESS_KEY_ID=mine; eval "$(scripts/account.py env)"; env',
+    )
+    assert done.returncode == 0, done.stderr
+    found = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+    local = {
+        name: value
+        for name, value in standing.cloud.variables().items()
+        if not name.startswith("AWS_") or name == "AWS_ENDPOINT_URL"
+    }
+    left = {name for name, value in local.items() if found.get(name) == value}
+    assert left == {"PULUMI_HOME", "PULUMI_SKIP_UPDATE_CHECK", "PULUMI_ERROR_OUTPUT_STRING"}
+    assert found["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] == "false"
+    assert found["AWS_ACCESS_KEY_ID"] == "mine"
+    assert found["PATH"].startswith(f"{standing.root}/.venv/bin:")
+
+
+def test_env_forgets_the_embedded_clouds_credentials(standing: Clone) -> None:
+    done = shell(standing, 'eval "$(scripts/local.py env)"; eval "$(scripts/account.py env)"; env')
+    assert "AWS_ACCESS_KEY_ID" not in done.stdout
+    assert "AWS_SECRET_ACCESS_KEY" not in done.stdout
+
+
+def test_init_without_a_yes_changes_nothing(standing: Clone) -> None:
+    before = (standing.root / "Pulumi.prod.yaml").read_text()
+    code, said = account(standing, "init")
     assert code == 1
     assert "Nothing was changed" in said
-    assert (clone.root / "Pulumi.prod.yaml").read_text() == before
+    assert (standing.root / "Pulumi.prod.yaml").read_text() == before
 
 
 def test_the_image_is_the_publishers_and_is_written_with_name_and_date(clone: Clone) -> None:
@@ -62,6 +86,7 @@ def test_the_image_is_the_publishers_and_is_written_with_name_and_date(clone: Cl
     assert "stood there already" in account(clone, "ami")[1]
 
 
+@pytest.mark.drill
 def test_prod_stands_in_a_state_bucket_with_its_own_key_and_its_secrets_are_filled(clone: Clone) -> None:
     """The whole way to real AWS, as far as the embedded cloud goes."""
     start(clone)
@@ -114,10 +139,9 @@ def test_prod_stands_in_a_state_bucket_with_its_own_key_and_its_secrets_are_fill
     ],
 )
 def test_what_cannot_be_done_is_refused_in_words_and_without_the_value(
-    clone: Clone, line: str, given: str, said: str
+    standing: Clone, line: str, given: str, said: str
 ) -> None:
-    start(clone)
-    code, printed = account(clone, line, given)
+    code, printed = account(standing, line, given)
     assert code == 1
     assert said in " ".join(printed.split())
     assert SENTINEL not in printed

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, Clone
+from .conftest import ROOT, Clone, end
 
 pytestmark = [pytest.mark.engine, pytest.mark.drill]
 
@@ -34,8 +34,7 @@ def fresh(clone: Clone, tmp_path: Path) -> Iterator[Clone]:
     shutil.copy(ROOT / ".local" / "engine.json", root / ".local" / "engine.json")
     made = replace(clone, root=root)
     yield made
-    if (running := made.cloud.running()) is not None:
-        os.kill(running.pid, signal.SIGKILL)
+    end(made)
 
 
 def status_of(root: Path) -> str:

@@ -179,9 +179,8 @@ def test_check_says_every_fault_of_a_file_without_the_engine(clone: Clone) -> No
         ('{"kind": "box-dies", "instance": "i-1"}', "there are no boxes"),
     ],
 )
-def test_a_fault_that_cannot_be_is_refused_in_words(clone: Clone, fault: str, said: str) -> None:
-    start(clone)
-    done = clone.script("local", "fault", fault, check=False)
+def test_a_fault_that_cannot_be_is_refused_in_words(standing: Clone, fault: str, said: str) -> None:
+    done = standing.script("local", "fault", fault, check=False)
     assert done.returncode == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr

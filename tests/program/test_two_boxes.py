@@ -86,7 +86,7 @@ def test_the_database_is_closed_encrypted_kept_and_its_password_is_rds_own(
     assert {each["name"]: each["value"] for each in parameters} == {
         "rds.force_ssl": "1",
         "rds.logical_replication": "1",
-        "max_connections": "60",
+        "max_connections": "80",
     }
 
 

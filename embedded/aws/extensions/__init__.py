@@ -15,6 +15,7 @@ EXTENSIONS: tuple[str, ...] = (
     "ssm_commands",
     "ssm_associations",
     "cloudwatch",
+    "metric_data",
     "logs",
     "budgets",
     "cost_explorer",
@@ -27,6 +28,7 @@ EXTENSIONS: tuple[str, ...] = (
     "elbv2",
     "route53",
     "sqs",
+    "sns",
 )
 
 

@@ -1,7 +1,7 @@
 """CloudWatch alarms: every field kept, composite ones too, a history, and the limits that AWS holds.
 
-The alarm evaluator is not here: states change by ``SetAlarmState`` alone. Rules: the CloudWatch API reference
-(botocore 1.44.5) and the limits of "Using Amazon CloudWatch alarms" in its user guide.
+The alarm evaluator is not here but in embedded/alarms; it changes states by ``evaluated``. Rules: the CloudWatch API
+reference (botocore 1.44.5) and the limits of "Using Amazon CloudWatch alarms" in its user guide.
 """
 
 from __future__ import annotations
@@ -199,8 +199,8 @@ def describe_alarms(response: Any) -> ActionResult:
     page = alarms[start : start + most]
     return ActionResult(
         {
-            "MetricAlarms": [_shown(alarm) for alarm in page if _type(alarm) == "MetricAlarm"],
-            "CompositeAlarms": [_shown(alarm) for alarm in page if _type(alarm) == "CompositeAlarm"],
+            "MetricAlarms": [shown(alarm) for alarm in page if _type(alarm) == "MetricAlarm"],
+            "CompositeAlarms": [shown(alarm) for alarm in page if _type(alarm) == "CompositeAlarm"],
             "NextToken": str(start + most) if len(alarms) > start + most else None,
         }
     )
@@ -211,7 +211,7 @@ def describe_alarms_for_metric(response: Any) -> ActionResult:
     asked = response._get_params()
     dimensions = _dimensions(asked.get("Dimensions"))
     found = [
-        _shown(alarm)
+        shown(alarm)
         for alarm in response.cloudwatch_backend.alarms.values()
         if (alarm.metric_name, alarm.namespace) == (asked["MetricName"], asked["Namespace"])
         and (not dimensions or _dimensions(getattr(alarm, "asked", {}).get("Dimensions")) == dimensions)
@@ -227,7 +227,7 @@ def _type(alarm: Alarm) -> str:
     return "MetricAlarm" if alarm.rule is None else "CompositeAlarm"
 
 
-def _shown(alarm: Any) -> dict[str, Any]:
+def shown(alarm: Any) -> dict[str, Any]:
     """An alarm as DescribeAlarms shows it: what was asked for, what it is in, and AWS's defaults."""
     return {
         "AlarmActions": [],
@@ -243,6 +243,7 @@ def _shown(alarm: Any) -> dict[str, Any]:
         "StateReasonData": alarm.state_reason_data,
         "StateUpdatedTimestamp": alarm.state_updated_timestamp,
         "StateTransitionedTimestamp": alarm.state_transitioned_timestamp,
+        **({"ActionsSuppressedBy": by} if (by := getattr(alarm, "suppressed_by", "")) else {}),
     }
 
 
@@ -262,8 +263,13 @@ def set_alarm_state(response: Any) -> EmptyResult:
         json.loads(data)
     except ValueError:
         raise InvalidFormat("StateReasonData is invalid JSON") from None
+    _change_state(backend, alarm, asked["StateReason"], data, asked["StateValue"])
+    return EmptyResult()
+
+
+def _change_state(backend: Any, alarm: Any, reason: str, data: str, state: str) -> None:
     old = alarm.state_value
-    alarm.update_state(asked["StateReason"], data, asked["StateValue"])
+    alarm.update_state(reason, data, state)
     alarm.history.clear()
     if old != alarm.state_value:
         alarm.state_transitioned_timestamp = alarm.state_updated_timestamp
@@ -273,7 +279,24 @@ def set_alarm_state(response: Any) -> EmptyResult:
             "newState": {"stateValue": alarm.state_value, "stateReason": alarm.state_reason},
         }
         _note(backend, alarm, "StateUpdate", f"Alarm updated from {old} to {alarm.state_value}", detail)
-    return EmptyResult()
+
+
+def evaluated(backend: Any, alarm: Any, change: Any) -> None:
+    """Set what the evaluator found (its ``Transition``), at the time that it was found at."""
+    if change.new != alarm.state_value:
+        _change_state(backend, alarm, change.reason, json.dumps(change.data), change.new.value)
+        moment = _naive(change.at)
+        alarm.state_updated_timestamp = alarm.state_transitioned_timestamp = moment
+        backend.alarm_history[-1]["Timestamp"] = moment
+    alarm.suppressed_by = change.suppressed_by
+    if change.acts and alarm.actions_enabled:
+        _note(
+            backend,
+            alarm,
+            "Action",
+            f"Actions of {change.new.value} carried out",
+            {"state": change.new.value},
+        )
 
 
 @patches.add(CloudWatchResponse)

@@ -1,8 +1,10 @@
-"""CloudWatch Logs: filter patterns that are tried and checked, and saved queries."""
+"""CloudWatch Logs: filter patterns that are tried and checked, metric filters that emit metrics, saved queries."""
 
 from __future__ import annotations
 
+import json
 import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 from moto.core.responses import ActionResult
@@ -63,6 +65,60 @@ def put_metric_filter(
     result = original(backend, filter_name, filter_pattern, log_group_name, transformations)
     backend.filters.metric_filters[-1]["creationTime"] = int(unix_time_millis())
     return result
+
+
+@patches.wrap(LogsBackend)
+def put_log_events(
+    original: Any, backend: Any, log_group_name: str, log_stream_name: str, log_events: list[dict[str, Any]]
+) -> Any:
+    """Emits the metrics of the group's filters; a default value for each minute of lines of which none matched."""
+    result = original(backend, log_group_name, log_stream_name, log_events)
+    for each in backend.filters.metric_filters:
+        if each["logGroupName"] == log_group_name and log_events:
+            _emit(backend, _compiled(each["filterPattern"]), each["metricTransformations"], log_events)
+    return result
+
+
+def _emit(backend: Any, pattern: LogPattern, transformations: Any, events: list[dict[str, Any]]) -> None:
+    from moto.cloudwatch.models import cloudwatch_backends
+
+    matched = [event for event in events if pattern.match(event["message"]) is not None]
+    silent = {event["timestamp"] // 60_000 for event in events} - {
+        event["timestamp"] // 60_000 for event in matched
+    }
+    for each in transformations:
+        data = [
+            _datum(each, event["timestamp"], value)
+            for event in matched
+            if (value := _metric_value(each["metricValue"], event["message"])) is not None
+        ]
+        if (default := each.get("defaultValue")) is not None:
+            data += [_datum(each, minute * 60_000, float(default)) for minute in sorted(silent)]
+        if data:
+            metrics = cloudwatch_backends[backend.account_id][backend.region_name]
+            metrics.put_metric_data(each["metricNamespace"], data)
+
+
+def _datum(transformation: dict[str, Any], milliseconds: int, value: float) -> dict[str, Any]:
+    return {
+        "MetricName": transformation["metricName"],
+        "Timestamp": datetime.fromtimestamp(milliseconds / 1000, UTC).replace(tzinfo=None),
+        "Value": value,
+        "Unit": transformation.get("unit"),
+    }
+
+
+def _metric_value(text: str, message: str) -> float | None:
+    """A number, or the number that a selector such as ``$.rt`` finds in a JSON line."""
+    try:
+        found: Any = text
+        if text.startswith("$."):
+            found = json.loads(message)
+            for part in text[2:].split("."):
+                found = found[part]
+        return float(found)
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 @patches.wrap(LogsBackend)

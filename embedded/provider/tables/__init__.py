@@ -12,6 +12,7 @@ from embedded.provider.tables import (
     network,
     parameters,
     storage,
+    watching,
 )
 from embedded.provider.tables.functions import FUNCTIONS as _FUNCTIONS
 
@@ -27,4 +28,5 @@ KINDS: tuple[Kind, ...] = (
     *names.KINDS,
     *databases.KINDS,
     *balancing.KINDS,
+    *watching.KINDS,
 )

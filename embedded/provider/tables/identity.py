@@ -6,7 +6,19 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from embedded.provider.table import GONE_TAGS, ID, TAGS, Call, Expression, Kind, Read, Update, found, given
+from embedded.provider.table import (
+    GONE_TAGS,
+    ID,
+    TAGS,
+    Call,
+    Expression,
+    Kind,
+    Read,
+    Scope,
+    Update,
+    found,
+    given,
+)
 
 
 def _tagging(noun: str, parameter: str) -> Update:
@@ -122,12 +134,10 @@ KINDS = (
                 "iam.list_attached_role_policies",
                 {"RoleName": given("role")},
                 at="{AttachedPolicies: AttachedPolicies}",
+                there=Expression(lambda scope: _is_attached(scope)),
             ),
         ),
-        outputs={
-            "role": given("role"),
-            "policyArn": Expression(lambda scope: _attached(scope)),
-        },
+        outputs={"role": given("role"), "policyArn": given("policyArn")},
         delete=(
             Call("iam.detach_role_policy", {"RoleName": given("role")}, auto=True, missing_is_fine=True),
         ),
@@ -183,7 +193,6 @@ KINDS = (
 )
 
 
-def _attached(scope: Any) -> str | None:
-    wanted = scope.inputs.get("policyArn")
+def _is_attached(scope: Scope) -> bool:
     attached = [each["PolicyArn"] for each in scope.answer.get("AttachedPolicies") or []]
-    return wanted if wanted in attached else None
+    return scope.inputs.get("policyArn") in attached

@@ -143,8 +143,34 @@ KINDS = (
     ),
     Kind(
         "aws:sns/topicSubscription:TopicSubscription",
-        create=Call("sns.subscribe", {"TopicArn": given("topic"), "ReturnSubscriptionArn": True}, auto=True),
+        create=Call(
+            "sns.subscribe",
+            {
+                "TopicArn": given("topic"),
+                "ReturnSubscriptionArn": True,
+                "Attributes": {
+                    "FilterPolicy": given("filterPolicy"),
+                    "FilterPolicyScope": given("filterPolicyScope"),
+                },
+            },
+            auto=True,
+        ),
         id=found("SubscriptionArn"),
+        updates=tuple(
+            Update(
+                (name,),
+                (
+                    Call(
+                        "sns.set_subscription_attributes",
+                        {"SubscriptionArn": ID, "AttributeName": attribute, "AttributeValue": given(name)},
+                    ),
+                ),
+            )
+            for name, attribute in (
+                ("filterPolicyScope", "FilterPolicyScope"),
+                ("filterPolicy", "FilterPolicy"),
+            )
+        ),
         read=(Read("sns.get_subscription_attributes", {"SubscriptionArn": ID}, at="Attributes"),),
         outputs={
             "arn": ID,

@@ -2,10 +2,14 @@
 
 prices = load("seoul-2026-10")
 prices["ec2.t4g.large"].monthly(Decimal(1))
+
+A regional book prices the stages of one AWS region; it may lean on a book of services beside AWS (`with:`). Age rules
+are in age.py, what a book does not know in gaps.py.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -22,25 +26,52 @@ from infra.core.errors import Fault, TerraceError, nearest
 HOURS_PER_MONTH = 730
 """The month of AWS's own calculator: 8 760 hours a year over twelve."""
 
+DAYS_PER_MONTH = Decimal(HOURS_PER_MONTH) / 24
+SECONDS_PER_HOUR = 3600
+SECONDS_PER_MONTH = HOURS_PER_MONTH * SECONDS_PER_HOUR
+MINUTES_PER_HOUR = 60
+
 DEFAULT_BOOK = "seoul-2026-10"
 
 _FOLDER = Path(__file__).parent
+_AWS_REGION = re.compile(r"^region: [a-z]{2}(-[a-z]+)+-\d\s*$", re.MULTILINE)
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Unit(StrEnum):
-    """What a price is for one of."""
+    """What a price is for one of. `hour`, `minute` and `second` are of things that last all month."""
 
     HOUR = "hour"
+    MINUTE = "minute"
+    SECOND = "second"
     MONTH = "month"
     GIB_MONTH = "gib-month"
     GIB = "gib"
+    IOPS_MONTH = "iops-month"
+    MIBPS_MONTH = "mibps-month"
     VCPU_HOUR = "vcpu-hour"
     LCU_HOUR = "lcu-hour"
+    GPU_SECOND = "gpu-second"
+    ONE = "one"
+    THOUSAND = "thousand"
+    TEN_THOUSAND = "ten-thousand"
+    HUNDRED_THOUSAND = "hundred-thousand"
+    MILLION = "million"
+
+
+_PER_MONTH = {
+    Unit.HOUR: HOURS_PER_MONTH,
+    Unit.MINUTE: HOURS_PER_MONTH * MINUTES_PER_HOUR,
+    Unit.SECOND: HOURS_PER_MONTH * SECONDS_PER_HOUR,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """USD before tax for one `unit`; the first `free` units of a month cost nothing."""
+    """USD before tax for one `unit`; the first `free` units of a month cost nothing.
+
+    `sku` and `usage_type` are AWS's own names of the price, empty where nobody has seen them at a source.
+    """
 
     key: str
     usd: Decimal
@@ -50,17 +81,23 @@ class Price:
     free: Decimal = Decimal(0)
     sku: str = ""
     note: str = ""
+    usage_type: str = ""
+
+    def units(self, quantity: Decimal) -> Decimal:
+        """How many units a month `quantity` things are: of hours and the like, what they last."""
+        return quantity * _PER_MONTH.get(self.unit, 1)
 
     def monthly(self, quantity: Decimal) -> Decimal:
         """USD a month for `quantity` things that last all month (hours and months), or for that many units."""
-        if self.unit is Unit.HOUR:
-            quantity *= HOURS_PER_MONTH
-        return self.usd * max(Decimal(0), quantity - self.free)
+        return self.usd * max(Decimal(0), self.units(quantity) - self.free)
 
 
 @dataclass(frozen=True, slots=True)
 class PriceBook:
-    """Prices of one region at one date. `absent` says why a book has no price for something it knows of."""
+    """Prices of one region at one date. `absent` says why a book has no price for something it knows of.
+
+    A `reference` book shows what a plan was made from; no stack is priced by it.
+    """
 
     name: str
     region: str
@@ -68,6 +105,7 @@ class PriceBook:
     prices: Mapping[str, Price]
     absent: Mapping[str, str] = field(default_factory=dict)
     stated_totals: Mapping[str, Price] = field(default_factory=dict)
+    reference: bool = False
 
     def __getitem__(self, key: str) -> Price:
         """The price of that key.
@@ -75,30 +113,33 @@ class PriceBook:
         Raises:
             TerraceError: the book has none; a missing price is never 0.
         """
-        if (found := self.prices.get(key)) is None:
-            raise TerraceError(
-                Fault(
-                    f"price book {self.name}",
-                    f"no price for {key!r}{nearest(key, self.prices)}",
-                    "Add it with unit, source and date, or choose another book: " + ", ".join(book_names()),
-                )
+        if (found := self.prices.get(key)) is not None:
+            return found
+        why = f" ({self.absent[key]})" if key in self.absent else nearest(key, self.prices)
+        raise TerraceError(
+            Fault(
+                f"price book {self.name}",
+                f"no price for {key!r}{why}",
+                "Add it with unit, source and date, or choose another book: " + ", ".join(book_names()),
             )
-        return found
+        )
 
 
+@cache
 def book_names() -> list[str]:
-    """The books that are at hand, by name."""
-    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+    """The books that price an AWS region, by name."""
+    return sorted(
+        path.stem for path in _FOLDER.glob("*.yaml") if _AWS_REGION.search(path.read_text(encoding="utf-8"))
+    )
 
 
 @cache
 def load(name: str = DEFAULT_BOOK) -> PriceBook:
-    """The book of that name.
+    """The book of that name, with the services book that it leans on.
 
     Raises:
         TerraceError: no such book, or a book with a price that lacks something; all faults at once.
     """
-    path = _FOLDER / f"{name}.yaml"
     if name not in book_names():
         raise TerraceError(
             Fault(
@@ -107,11 +148,35 @@ def load(name: str = DEFAULT_BOOK) -> PriceBook:
                 f"Books: {', '.join(book_names())}{nearest(name, book_names())}",
             )
         )
-    return read(yaml.safe_load(path.read_text(encoding="utf-8")), where=path.name)
+    path = _FOLDER / f"{name}.yaml"
+    raw = parsed(path.read_text(encoding="utf-8"), where=path.name)
+    beside = raw.get("with")
+    if not beside:
+        return read(raw, where=path.name)
+    other = _FOLDER / f"{beside}.yaml"
+    if not other.exists():
+        raise TerraceError(Fault(f"{path.name}: with", f"there is no book {beside!r}", "Name one beside it"))
+    services = read(parsed(other.read_text(encoding="utf-8"), where=other.name), where=other.name)
+    return read(raw, where=path.name, beside=services.prices)
 
 
-def read(raw: Mapping[str, Any], *, where: str) -> PriceBook:
-    """A book from its parsed YAML.
+def parsed(text: str, *, where: str) -> dict[str, Any]:
+    """A book's YAML.
+
+    Raises:
+        TerraceError: it is none, or no map.
+    """
+    try:
+        raw = yaml.load(text, Loader=_Loader)  # noqa: S506 a safe loader, in C where there is one
+    except yaml.YAMLError as error:
+        raise TerraceError(Fault(where, f"is no YAML: {error}", "Put the last whole version back")) from error
+    if not isinstance(raw, dict):
+        raise TerraceError(Fault(where, "is empty or no map", "Put the last whole version back"))
+    return raw
+
+
+def read(raw: Mapping[str, Any], *, where: str, beside: Mapping[str, Price] | None = None) -> PriceBook:
+    """A book from its parsed YAML; prices of `beside` stand where it has none.
 
     Raises:
         TerraceError: a price without unit or source, a price that is not a decimal string, negative, or a
@@ -129,9 +194,9 @@ def read(raw: Mapping[str, Any], *, where: str) -> PriceBook:
         raise TerraceError(*faults)
     prices = {
         section: {
-            key: parsed
+            key: priced
             for key, entry in (raw.get(section) or {}).items()
-            if (parsed := _price(f"{where}: {section}.{key}", key, entry, raw, faults))
+            if (priced := _price(f"{where}: {section}.{key}", key, entry, raw, faults))
         }
         for section in ("prices", "stated_totals")
     }
@@ -141,9 +206,10 @@ def read(raw: Mapping[str, Any], *, where: str) -> PriceBook:
         raw["name"],
         raw["region"],
         raw["as_of"],
-        prices["prices"],
+        {**(beside or {}), **prices["prices"]},
         dict(raw.get("absent") or {}),
         prices["stated_totals"],
+        reference=bool(raw.get("reference")),
     )
 
 
@@ -158,6 +224,9 @@ def _price(
         )
     if entry.get("unit") not in set(Unit):
         faults.append(Fault(where, f"unit {entry.get('unit')!r} is unknown", f"Units: {', '.join(Unit)}"))
+    as_of = entry.get("as_of", book["as_of"])
+    if not isinstance(as_of, date):
+        faults.append(Fault(f"{where}: as_of", f"{as_of!r} is no date", "Write it as 2026-10-01"))
     amounts = {name: _amount(where, entry.get(name, default), faults) for name, default in _AMOUNTS}
     if len(faults) > before:
         return None
@@ -166,10 +235,11 @@ def _price(
         amounts["price"],
         Unit(entry["unit"]),
         book["sources"][source],
-        entry.get("as_of", book["as_of"]),
+        as_of,
         amounts["free"],
         entry.get("sku", ""),
         entry.get("note", ""),
+        entry.get("usage_type", ""),
     )
 
 

@@ -1,17 +1,17 @@
-"""The only place for what things cost a month: a stage's lines and their sum, in USD before tax."""
+"""The only place for a stage's lines as options are compared by them, and their sum, in USD before tax."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from enum import StrEnum
 
+from infra.core.cost.money import rounded
 from infra.core.prices import Price, PriceBook
 from infra.core.shape import Shape, shape
 from infra.core.stages import Stage
 
-CENT = Decimal("0.01")
 DOCUMENT_TRAFFIC_GIB = 10
 """What the founding document counts for Option A a month (its section E.6)."""
 
@@ -65,11 +65,6 @@ class _Part:
     key: str
     quantity: int
     scope: Scope = Scope.COMPARED
-
-
-def rounded(amount: Decimal) -> Decimal:
-    """To the cent, half up, as bills are."""
-    return amount.quantize(CENT, ROUND_HALF_UP)
 
 
 def stage_cost(stage: Stage, book: PriceBook, *, data_volume_gib: int | None = None) -> StageCost:

@@ -1,0 +1,215 @@
+"""The only place that stands a box up for deploys, for tests and figures alike: it serves the sample, under load.
+
+The box is prepared by `prepare.sh` with what a deploy needs of the host: units, Nginx, PostgreSQL, settings.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import shlex
+import sys
+import tarfile
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from bench.projects import Project, option_a
+from embedded import sample
+from embedded.cloud import Cloud
+from embedded.load import Load, Target
+from embedded.sample import Fault
+from ops import deploy, release
+from ops.adapters.aws_deploy import S3Artifacts
+
+ROOT = Path(__file__).resolve().parents[1]
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "terrace"
+CARRIED = ("infra/__init__.py", "infra/core/__init__.py", "infra/core/errors.py", "infra/core/release.py")
+REGION = "ap-northeast-2"
+
+
+@dataclass
+class Served:
+    """Option A on the embedded cloud, its box prepared for deploys."""
+
+    directory: Path
+    cloud: Cloud
+    project: Project
+    outputs: dict[str, Any]
+    peak_mib: float = 0.0
+    loads: int = 0
+    published: set[str] = field(default_factory=set)
+
+    @property
+    def box(self) -> deploy.Box:
+        """The box, as deploys name it."""
+        return deploy.Box("single", self.outputs["instance_id"])
+
+    @property
+    def target(self) -> Target:
+        """Where its Nginx answers."""
+        return Target(f"http://{self.outputs['eip']}")
+
+    def sh(self, script: str, *, timeout_seconds: float = 300.0) -> str:
+        """What a script in the box writes to stdout.
+
+        Raises:
+            AssertionError: it failed.
+        """
+        code, said = self.tried(script, timeout_seconds=timeout_seconds)
+        assert code == 0, f"{script!r} ended with {code}: {said}"
+        return said
+
+    def tried(self, script: str, *, timeout_seconds: float = 300.0) -> tuple[int, str]:
+        """How a script in the box ended, and what it said."""
+        machines = self.cloud.machines
+        assert machines is not None
+        done = machines.host.run(self.box.instance_id, script, timeout_seconds=timeout_seconds)
+        return done.returncode, f"{done.stdout}{done.stderr}".strip()
+
+    def power_cut(self) -> None:
+        """Takes the power away and gives it back; returns when the machine has booted."""
+        machines = self.cloud.machines
+        assert machines is not None
+        boots = machines.host.box(self.box.instance_id).boots
+        machines.host.power_cut(self.box.instance_id)
+        machines.host.power_on(self.box.instance_id)
+        machines.host.wait(
+            self.box.instance_id, lambda box: box.booted and box.boots > boots, timeout_seconds=120
+        )
+
+    def prepare(self) -> None:
+        """Makes the box one of the contract between host and deploys; may be repeated."""
+        buckets = self.outputs["buckets"]
+        facts = {
+            "project": "terrace",
+            "stack": "dev",
+            "role": "single",
+            "region": REGION,
+            "artifacts_bucket": buckets["artifacts"],
+        }
+        values = {
+            "FACTS": json.dumps(facts),
+            "LIB": base64.b64encode(_library()).decode(),
+            "REGION": REGION,
+            "BUCKET": buckets["uploads"],
+        }
+        exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items())
+        self.sh(exports + Path(__file__).with_name("prepare.sh").read_text(encoding="utf-8"))
+
+    def lay_out(self, version: str, *, fault: Fault | None = None, migrations: int = 3) -> Path:
+        """A directory as a person has it before it is published."""
+        directory = self.directory / "releases" / version
+        return sample.lay_out(directory, version, cache=CACHE, fault=fault, migrations=migrations)
+
+    def publish(self, version: str, *, fault: Fault | None = None, migrations: int = 3) -> str:
+        """Publishes the sample under that version; nothing where it is published."""
+        if version not in self.published:
+            directory = self.lay_out(version, fault=fault, migrations=migrations)
+            packed = release.pack(directory, directory.with_suffix(".tar.gz"))
+            deploy.publish(self.artifacts(), packed)
+            self.published.add(version)
+        return version
+
+    def artifacts(self) -> S3Artifacts:
+        """The stack's bucket."""
+        return S3Artifacts(self.outputs["buckets"]["artifacts"], REGION)
+
+    def release(self, version: str, *words: str) -> tuple[int, dict[str, Any]]:
+        """Lets the box take up a published version; how it ended."""
+        code, said = self.tried(f"terrace-deploy release {version} --json {' '.join(words)} 2>/dev/null")
+        return code, json.loads(said) if said.startswith("{") else {}
+
+    def status(self) -> dict[str, Any]:
+        """What the box says of itself."""
+        found: dict[str, Any] = json.loads(self.sh("terrace-deploy status --json"))
+        return found
+
+    def serves(self) -> set[str]:
+        """The versions that serve, all of them healthy; each on one port, and nothing on the other."""
+        parts = self.status()["parts"]
+        assert all(each["healthy"] and each["runs"] == each["version"] for each in parts.values()), parts
+        units = self.sh(
+            "systemctl list-units --plain --no-legend --state=active 'terrace-*@*' | cut -d' ' -f1 | sort"
+        )
+        wanted = sorted(f"terrace-{name}@{each['port']}.service" for name, each in parts.items())
+        assert units.split() == wanted
+        return {each["version"] for each in parts.values()}
+
+    @contextmanager
+    def under_load(self, *, rate: float = 50.0, sockets: int = 20) -> Generator[Load]:
+        """A load on the box while the block lasts, and its memory watched."""
+        ended = threading.Event()
+        watching = threading.Thread(target=self._watch, args=(ended,), daemon=True)
+        self.peak_mib = 0.0
+        watching.start()
+        try:
+            self.loads += 1
+            log = self.directory / f"load-{self.loads}.log"
+            with Load(self.target, log, rate=rate, sockets=sockets) as load:
+                load.until(int(rate))
+                yield load
+        finally:
+            ended.set()
+            watching.join()
+
+    def _watch(self, ended: threading.Event) -> None:
+        machines = self.cloud.machines
+        while machines is not None and not ended.wait(0.25):
+            used = machines.host.box(self.box.instance_id).memory_used_bytes or 0
+            self.peak_mib = max(self.peak_mib, used / 1024**2)
+
+
+@contextmanager
+def served(directory: Path, stage: str = "single-8g") -> Generator[Served]:
+    """Option A standing, its box prepared, v1 serving."""
+    with Cloud(directory / "cloud", cache=CACHE, boxes=True) as cloud:
+        if cloud.without_boxes:
+            raise RuntimeError(f"no boxes: {cloud.without_boxes}")
+        # What deploys ask AWS with, as a person has it after `eval "$(scripts/local.py env)"`.
+        with _variables({name: text for name, text in cloud.variables().items() if name.startswith("AWS_")}):
+            project = option_a(directory / "project", cloud, stage)
+            project.stand()
+            made = Served(directory, cloud, project, project.outputs())
+            assert cloud.machines is not None
+            cloud.machines.host.wait(made.box.instance_id, lambda box: box.booted, timeout_seconds=120)
+            made.prepare()
+            code, said = made.release(made.publish("v1", migrations=2), "--soak-seconds", "2")
+            assert code == 0, said
+            yield made
+
+
+def note(text: str) -> None:
+    """A figure, for who reads the tests' output (`pytest -s`)."""
+    sys.stdout.write(f"\n{text}\n")
+
+
+@contextmanager
+def _variables(values: dict[str, str]) -> Generator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    boto3.setup_default_session()
+    try:
+        yield
+    finally:
+        for name, text in before.items():
+            os.environ.pop(name, None)
+            if text is not None:
+                os.environ[name] = text
+
+
+def _library() -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for path in [*(ROOT / name for name in CARRIED), *(ROOT / "infra/host").rglob("*.py")]:
+            name = path.relative_to(ROOT).as_posix()
+            if name in CARRIED or name.startswith("infra/host/box/") or name == "infra/host/__init__.py":
+                tar.add(path, arcname=name)
+    return packed.getvalue()

@@ -1,0 +1,179 @@
+"""The only place that tells of a change of state: SNS subscriptions, e-mail as files, EventBridge, EC2.
+
+Every way is tried on its own: a webhook that is down or a queue that is gone keeps no e-mail back.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from email.message import EmailMessage
+from email.policy import SMTP
+from pathlib import Path
+from typing import Any
+
+from embedded.alarms.evaluator import Transition
+from embedded.alarms.rules import State
+from embedded.aws.environment import ACCOUNT_ID
+from embedded.aws.world import WORLD
+
+_log = logging.getLogger(__name__)
+
+WEBHOOK_TIMEOUT_SECONDS = 5.0
+SENDER = "no-reply@sns.amazonaws.com"
+_SUBJECT_CHARACTERS = 100
+_ACTIONS = {
+    State.ALARM: "AlarmActions",
+    State.OK: "OKActions",
+    State.INSUFFICIENT_DATA: "InsufficientDataActions",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Deliverer:
+    """Carries the actions of a change out. `mail` is the directory that e-mails are written to."""
+
+    region: str
+    mail: Path
+
+    def tell(self, change: Transition, alarm: Mapping[str, Any]) -> None:
+        """The event, and the actions of the new state where they are to run; `alarm` as DescribeAlarms shows it."""
+        self._safely("EventBridge", self._event, change, alarm)
+        if not change.acts or not alarm.get("ActionsEnabled", True):
+            return
+        for action in alarm.get(_ACTIONS[change.new]) or ():
+            if ":automate:" in action:
+                self._safely(action, self._instance, action.rsplit(":", 1)[-1], alarm)
+            elif ":sns:" in action:
+                self._safely(action, self._publish, action, change, alarm)
+
+    def _safely(self, where: str, function: Any, *arguments: Any) -> None:
+        try:
+            function(*arguments)
+        except Exception:  # noqa: BLE001 one way that is down keeps no other back
+            _log.warning("an alarm could not be told to %s", where, exc_info=True)
+
+    def _publish(self, topic_arn: str, change: Transition, alarm: Mapping[str, Any]) -> None:
+        from moto.sns.models import sns_backends
+
+        subject = f'{change.new}: "{change.name}" in {self.region}'[:_SUBJECT_CHARACTERS]
+        message = json.dumps(_message(change, alarm, self.region))
+        with WORLD:
+            backend = sns_backends[ACCOUNT_ID][self.region]
+            topic = backend.get_topic(topic_arn)
+            subscriptions = [each for each in backend.subscriptions.values() if each.topic is topic]
+            message_id = topic.publish(message, subject) if not subscriptions else change.at.isoformat()
+        for each in subscriptions:
+            policy = each._filter_policy_matcher
+            if policy is not None and not policy.matches(None, message):
+                continue
+            if each.protocol in ("email", "email-json"):
+                self._safely(each.endpoint, self._mail, each.endpoint, subject, message, change.at)
+            elif each.protocol in ("http", "https"):
+                # Outside the lock, and on a thread: a receiver that hangs must not stop the cloud.
+                threading.Thread(
+                    target=self._safely,
+                    args=(each.endpoint, _post, each, message, message_id, subject),
+                    daemon=True,
+                ).start()
+            else:
+                with WORLD:
+                    self._safely(each.endpoint, each.publish, message, message_id, subject)
+                    WORLD.note_change()
+
+    def _mail(self, to: str, subject: str, message: str, at: datetime) -> None:
+        mail = EmailMessage(policy=SMTP)
+        mail["From"], mail["To"], mail["Subject"] = SENDER, to, subject
+        mail["Date"] = at
+        mail.set_content(message)
+        self.mail.mkdir(parents=True, exist_ok=True)
+        number = sum(1 for _ in self.mail.glob("*.eml"))
+        (self.mail / f"{at:%Y%m%dT%H%M%SZ}-{number:04d}.eml").write_bytes(mail.as_bytes())
+
+    def _event(self, change: Transition, alarm: Mapping[str, Any]) -> None:
+        from moto.events.models import events_backends
+
+        state = _state(change.new, change)
+        if change.suppressed_by:
+            state["actionsSuppressedBy"] = change.suppressed_by
+        detail = {
+            "alarmName": change.name,
+            "state": state,
+            "previousState": {"value": change.old},
+            "configuration": {"description": alarm.get("AlarmDescription", "")},
+        }
+        with WORLD:
+            events_backends[ACCOUNT_ID][self.region].put_events(
+                [
+                    {
+                        "Source": "aws.cloudwatch",
+                        "DetailType": "CloudWatch Alarm State Change",
+                        "Resources": [alarm["AlarmArn"]],
+                        "Detail": json.dumps(detail),
+                    }
+                ]
+            )
+
+    def _instance(self, action: str, alarm: Mapping[str, Any]) -> None:
+        """Recover and reboot: both start the machine anew, with its address and volumes."""
+        from moto.ec2.models import ec2_backends
+
+        (instance_id,) = (each["Value"] for each in alarm["Dimensions"] if each["Name"] == "InstanceId")
+        if action not in ("recover", "reboot"):
+            _log.warning("the EC2 action %s is not carried out here", action)
+            return
+        with WORLD:
+            instance: Any = ec2_backends[ACCOUNT_ID][self.region].get_instance(instance_id)
+            if instance._state.name == "running":
+                instance.reboots = getattr(instance, "reboots", 0) + 1
+                WORLD.note_change()
+
+
+def _post(subscription: Any, message: str, message_id: str, subject: str) -> None:
+    import httpx
+
+    data = subscription.get_post_data(message, message_id, subject)
+    httpx.post(subscription.endpoint, json=data, timeout=WEBHOOK_TIMEOUT_SECONDS).raise_for_status()
+
+
+def _state(state: State, change: Transition) -> dict[str, Any]:
+    return {
+        "value": state,
+        "reason": change.reason,
+        "reasonData": json.dumps(change.data),
+        "timestamp": change.at.strftime("%Y-%m-%dT%H:%M:%S.000+0000"),
+    }
+
+
+_TRIGGER = (
+    "MetricName", "Namespace", "Statistic", "ExtendedStatistic", "Unit", "Dimensions", "Period", "EvaluationPeriods",
+    "DatapointsToAlarm", "ComparisonOperator", "Threshold", "TreatMissingData", "EvaluateLowSampleCountPercentile",
+    "Metrics", "AlarmRule",
+)  # fmt: skip
+
+
+def _message(change: Transition, alarm: Mapping[str, Any], region: str) -> dict[str, Any]:
+    """The body that CloudWatch publishes (CloudWatch User Guide, "Notify users on alarm changes")."""
+
+    def actions(name: str) -> Sequence[str]:
+        return list(alarm.get(name) or ())
+
+    return {
+        "AlarmName": change.name,
+        "AlarmDescription": alarm.get("AlarmDescription"),
+        "AWSAccountId": ACCOUNT_ID,
+        "NewStateValue": change.new,
+        "NewStateReason": change.reason,
+        "StateChangeTime": change.at.strftime("%Y-%m-%dT%H:%M:%S.000+0000"),
+        "Region": region,
+        "AlarmArn": alarm["AlarmArn"],
+        "OldStateValue": change.old,
+        "OKActions": actions("OKActions"),
+        "AlarmActions": actions("AlarmActions"),
+        "InsufficientDataActions": actions("InsufficientDataActions"),
+        "Trigger": {name: alarm[name] for name in _TRIGGER if alarm.get(name) not in (None, [])},
+    }

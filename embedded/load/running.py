@@ -1,0 +1,83 @@
+"""The only place that starts and ends the process of a load."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from embedded.load.report import Report, read
+
+END_SECONDS = 60.0
+"""The last questions take some seconds; then each caller closes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the load goes to: a URL with an address; `host` is its name, `ca` a file that vouches."""
+
+    url: str
+    host: str = ""
+    ca: str = ""
+
+
+class Load:
+    """A load while the block lasts; its `report` afterwards."""
+
+    def __init__(self, target: Target, log: Path, *, rate: float = 50.0, sockets: int = 20) -> None:
+        self._target, self._log, self._rate, self._sockets = target, log, rate, sockets
+        self._process: subprocess.Popen[bytes] | None = None
+        self.report: Report | None = None
+
+    def __enter__(self) -> Self:
+        self._log.unlink(missing_ok=True)
+        self._process = subprocess.Popen(
+            [
+                sys.executable, "-m", "embedded.load", self._target.url,
+                "--log", str(self._log), "--host", self._target.host, "--ca", self._target.ca,
+                "--rate", str(self._rate), "--sockets", str(self._sockets),
+            ]
+        )  # fmt: skip
+        return self
+
+    def until(self, sent: int, *, timeout_seconds: float = 600.0) -> None:
+        """Waits until so many requests were sent and answered.
+
+        Raises:
+            TimeoutError: they were not within that time.
+            RuntimeError: the process has ended.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while self.sent() < sent:
+            if self._process is None or self._process.poll() is not None:
+                raise RuntimeError("the load has ended by itself; what it said is above")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.sent()} of {sent} requests within {timeout_seconds:g} s")
+            time.sleep(0.2)
+
+    def sent(self) -> int:
+        """How many requests have an end by now."""
+        if not self._log.exists():
+            return 0
+        with self._log.open("rb") as file:
+            return sum(line.startswith(b'{"kind": "request"') for line in file)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if self._log.exists():
+            self.report = read(self._log)

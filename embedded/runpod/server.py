@@ -1,0 +1,86 @@
+"""The only place that lets the double be asked over HTTP: on loopback, its clock the machine's, as fast as wanted."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+from embedded.runpod.double import Double, LostError
+from embedded.runpod.model import Habits
+
+TICK_SECONDS = 0.02
+
+
+class RunPodServer:
+    """A double behind an HTTP server; a second outside is `speed` seconds inside."""
+
+    def __init__(
+        self, *, port: int = 0, speed: float = 1.0, habits: Habits | None = None, seed: int = 0
+    ) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.double = _Clocked(base=self.url, habits=habits, seed=seed)
+        self.lock = threading.Lock()
+        self._speed, self._began, self._first = speed, time.monotonic(), self.double.world.now
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(TICK_SECONDS,), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def catch_up(self) -> None:
+        """Lets the double's clock go to where it belongs; the lock is held."""
+        self.double.world.advance(self._first + (time.monotonic() - self._began) * self._speed)
+
+    def wait(self, seconds: float) -> None:
+        """Waits that many of the double's seconds."""
+        time.sleep(seconds / self._speed)
+
+
+class _Clocked(Double):
+    """A double whose clock is another's: /runsync comes back at once and is looked at again."""
+
+    def _synchronous_seconds(self, query: Mapping[str, str]) -> float:
+        super()._synchronous_seconds(query)
+        return 0.0
+
+
+def _handler(owner: RunPodServer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 the base class's name
+            """Says nothing."""
+
+        def _serve(self) -> None:
+            content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            try:
+                with owner.lock:
+                    owner.catch_up()
+                    answer = owner.double.handle(self.command, self.path, dict(self.headers), content or None)
+            except LostError:
+                self.close_connection = True
+                return
+            self.send_response(answer.status)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            if answer.status != 204:
+                self.send_header("Content-Length", str(len(answer.content)))
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = _serve  # noqa: N815 the base class's names
+
+    return Handler

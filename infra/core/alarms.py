@@ -1,0 +1,260 @@
+"""The only place that makes alarms of thresholds: plain definitions, composites, and their price."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from infra.core import metrics, slo
+from infra.core.metrics import LogFilter, Metric, Space, Subject
+from infra.core.prices import PriceBook
+from infra.core.shape import Box
+from infra.core.thresholds import TABLE, Facts, Level, Severity, Threshold
+
+DEPLOYING = "deploying"
+"""The suppressor: deploys and climbs put this metric to 1 for as long as they last."""
+SUPPRESSOR_METRIC = Metric(
+    "deploying", Space.PROJECT, Subject.STACK, slo.COUNT, "deploys and climbs", billed_hours=0
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One metric of a metric-math alarm."""
+
+    id: str
+    metric: Metric
+    statistic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One metric alarm before anything has an id. `subject` is the logical name of what its dimensions come from.
+
+    With an `expression` its `parts` are what it is computed from; without, there is one part and no expression.
+    """
+
+    name: str
+    subject: str
+    parts: tuple[Part, ...]
+    expression: str
+    comparison: str
+    value: Decimal
+    period_seconds: int
+    datapoints: int
+    periods: int
+    missing: str
+    severity: Severity
+    title: str
+    means: str
+    do: str
+    threshold: Threshold | None = None
+    low_samples: str = "evaluate"
+    warm_up_minutes: int = 0
+    notifies: bool = True
+
+    @property
+    def description(self) -> str:
+        """What a person reads in the notification: meaning, then what to do (at most 1 024 characters)."""
+        return f"{self.title}. {self.means} Do: {self.do}"[:1024]
+
+
+@dataclass(frozen=True, slots=True)
+class Composite:
+    """A composite alarm over the names of others. `any_of` is a list of groups of which all must be in ALARM."""
+
+    name: str
+    any_of: tuple[tuple[str, ...], ...]
+    title: str
+    do: str
+    suppressed: bool
+    suppressor: str = f"stack-{DEPLOYING}"
+    wait_seconds: int = 120
+    extension_seconds: int = 600
+
+    def rule(self, prefix: str) -> str:
+        """The rule in CloudWatch's words, over the physical names: `prefix` and logical name."""
+        groups = [" AND ".join(f'ALARM("{prefix}{name}")' for name in group) for group in self.any_of]
+        return " OR ".join(f"({group})" if " AND " in group else group for group in groups)
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmSet:
+    """Every alarm of a stack."""
+
+    alarms: tuple[Alarm, ...]
+    composites: tuple[Composite, ...]
+    notes: tuple[str, ...] = ()
+    """What a generator could not do and did otherwise, in sentences."""
+
+    filters: tuple[LogFilter, ...] = ()
+    """Metric filters on the access log that the stack needs."""
+
+    def metrics(self) -> list[Metric]:
+        """Every metric that an alarm reads or a dashboard shows, once."""
+        read = [part.metric for alarm in self.alarms for part in alarm.parts]
+        return list(dict.fromkeys([*read, *(each.metric for each in self.filters), metrics.CONCURRENT]))
+
+
+def alarm_set(facts: Facts) -> AlarmSet:
+    """The alarms of a stack: those of the table that apply, the burn rates of its objectives, the composites."""
+    alarms = [alarm for threshold in TABLE for alarm in _of(threshold, facts)]
+    burns, groups, notes = _burn_alarms(facts)
+    alarms += [*burns, _suppressor()]
+    reviews = tuple(
+        (alarm.name,)
+        for alarm in alarms
+        if alarm.severity is Severity.REVIEW and alarm.threshold is not None and alarm.threshold.reviews
+    )
+    down = tuple((alarm.name,) for alarm in alarms if alarm.threshold is not None and alarm.threshold.down)
+    return AlarmSet(
+        tuple(alarms),
+        (
+            Composite(
+                "scale-up-review", reviews, "Scale up: review",
+                "scripts/scale_up.py advise", suppressed=True,
+            ),
+            Composite(
+                "service-down", (*down, *groups), "The service is down, or burns its error budget fast",
+                "scripts/watch.py shows which alarm speaks, and docs/alarms.md what to do", suppressed=True,
+            ),
+        ),
+        notes,
+        _filters(facts),
+    )  # fmt: skip
+
+
+def subjects(threshold: Threshold, facts: Facts) -> Iterator[tuple[str, Box | None]]:
+    """What a row watches in a stack: the logical names of its boxes, or of its database, balancer, gateway."""
+    standing = facts.shape
+    by_kind: dict[Subject, Sequence[tuple[str, Box | None]]] = {
+        Subject.BOX: [(box.name, box) for box in standing.boxes],
+        Subject.STACK: [("stack", None)],
+        Subject.BALANCER: [("balancer", None)] if standing.load_balancer_zones else [],
+        Subject.DATABASE: [("database", None)] if standing.database else [],
+        Subject.NAT: [("nat", None)] if standing.nat_gateways else [],
+    }
+    found = by_kind[threshold.metric.subject]
+    yield from ((name, box) for name, box in found if threshold.applies(facts, box))
+
+
+def value_of(level: Level, facts: Facts, box: Box | None) -> Decimal:
+    """The value of a level for what it watches, in the metric's unit."""
+    return level.value if isinstance(level.value, Decimal) else level.value(facts, box)
+
+
+def monthly_usd(alarms: AlarmSet, book: PriceBook) -> Decimal:
+    """What a set costs a month beyond the account's free tier, its custom metrics counted, before tax.
+
+    An alarm on metric math is billed for each of its metrics, a custom metric for the hours in which it is published.
+    """
+    standard = Decimal(sum(len(alarm.parts) for alarm in alarms.alarms))
+    boxes = {
+        alarm.subject for alarm in alarms.alarms if any(p.metric.subject is Subject.BOX for p in alarm.parts)
+    }
+    custom = sum(
+        Decimal(metric.billed_hours) / 24 * (len(boxes) if metric.subject is Subject.BOX else 1)
+        for metric in alarms.metrics()
+    )
+    return (
+        book["cw.alarm"].monthly(standard)
+        + book["cw.alarm.composite"].monthly(Decimal(len(alarms.composites)))
+        + book["cw.metric"].monthly(Decimal(custom))
+    )
+
+
+def _filters(facts: Facts) -> tuple[LogFilter, ...]:
+    p95_seconds = Decimal(facts.shape.stage.objectives.api_p95_ms) / 1000
+    return tuple(
+        replace(each, pattern=each.pattern.replace("<p95>", f"{p95_seconds:f}"))
+        for each in metrics.LOG_FILTERS
+        if facts.gpu or each.metric is not metrics.LLM_RESPONSE
+    )
+
+
+def _of(threshold: Threshold, facts: Facts) -> Iterator[Alarm]:
+    for subject, box in subjects(threshold, facts):
+        for level in threshold.levels:
+            ratio = threshold.ratio_of
+            parts: tuple[Part, ...] = (Part("m1", threshold.metric, threshold.statistic),)
+            expression = ""
+            if ratio is not None:
+                parts = (*parts, Part("m2", ratio, "Sum"))
+                expression = f"IF(FILL(m1,0) < {threshold.least_events}, 0, 100 * m1 / m2)"
+            yield Alarm(
+                name=f"{subject}-{threshold.key}-{level.severity.value}",
+                subject=subject,
+                parts=parts,
+                expression=expression,
+                comparison="GreaterThanThreshold" if threshold.above else "LessThanThreshold",
+                value=value_of(level, facts, box),
+                period_seconds=threshold.period_seconds,
+                datapoints=level.datapoints,
+                periods=level.periods,
+                missing=threshold.missing,
+                severity=level.severity,
+                title=threshold.title,
+                means=threshold.means,
+                do=level.do,
+                threshold=threshold,
+                low_samples=threshold.low_samples,
+                warm_up_minutes=threshold.warm_up_minutes,
+            )
+
+
+def _burn_alarms(facts: Facts) -> tuple[list[Alarm], tuple[tuple[str, ...], ...], tuple[str, ...]]:
+    """Burn-rate alarms of the stage's objectives; pairs of windows speak through the composite, not alone."""
+    alarms: list[Alarm] = []
+    groups: list[tuple[str, ...]] = []
+    notes: list[str] = []
+    for rate in slo.burn_rates(facts):
+        names = []
+        notes += rate.notes
+        for reach, window in zip(("long", "short"), rate.windows, strict=False):
+            name = f"stack-{rate.objective.name}-burn-{rate.pace}-{reach}"
+            names.append(name)
+            total, bad = rate.objective.total, rate.objective.bad
+            budget = rate.objective.budget
+            alarms.append(
+                Alarm(
+                    name=name,
+                    subject="stack",
+                    parts=(Part("m1", bad, "Sum"), Part("m2", total, "Sum")),
+                    expression=f"IF(FILL(m1,0) < {slo.LEAST_BAD_EVENTS}, 0, m1 / m2 / {budget.normalize():f})",
+                    comparison="GreaterThanThreshold",
+                    value=rate.factor,
+                    period_seconds=window.seconds,
+                    datapoints=1,
+                    periods=1,
+                    missing="notBreaching",
+                    severity=rate.severity,
+                    title=f"{rate.objective.title}: burn rate over {window.name}",
+                    means=f"The error budget of 30 days is spent {rate.factor} times too fast.",
+                    do="Look at the backend's log and the last deploy.",
+                    notifies=len(rate.windows) == 1,
+                )
+            )
+        if len(names) > 1:
+            groups.append(tuple(names))
+    return alarms, tuple(groups), tuple(notes)
+
+
+def _suppressor() -> Alarm:
+    return Alarm(
+        name=f"stack-{DEPLOYING}",
+        subject="stack",
+        parts=(Part("m1", SUPPRESSOR_METRIC, "Maximum"),),
+        expression="",
+        comparison="GreaterThanThreshold",
+        value=Decimal(0),
+        period_seconds=60,
+        datapoints=1,
+        periods=1,
+        missing="notBreaching",
+        severity=Severity.WARN,
+        title="A deploy or a climb is under way",
+        means="Composite alarms tell nobody for as long as it lasts.",
+        do="Nothing.",
+        notifies=False,
+    )

@@ -1,0 +1,57 @@
+"""What databases, buckets, keys and secrets are billed for, from the inputs of pulumi-aws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+
+from infra.core.cost.component import Component, Priced, fixed, used
+from infra.core.cost.resource import Resource
+from infra.core.cost.usage import Usage
+
+
+def _database(resource: Resource, usage: Usage) -> Iterator[Component]:
+    """Hours and GiB (both doubled over two zones), backups beyond its size, its managed secret, a public address."""
+    name = str(resource.value("instanceClass"))
+    several = ".multi-az" if resource.value("multiAz", default=False) else ""
+    storage = resource.value("storageType", "gp2")
+    yield fixed(f"database {name}", f"rds.{name}{several}")
+    yield fixed(f"storage {storage}", f"rds.{storage}{several}", resource.value("allocatedStorage"))
+    if resource.value("publiclyAccessible", default=False):
+        yield fixed("public IPv4 address", "ipv4")
+    if resource.value("manageMasterUserPassword", default=False):
+        # The secret is billed like any other (RDS User Guide, "Password management with AWS Secrets Manager").
+        yield fixed("managed master secret", "secrets.secret")
+    yield used("backups beyond its size", "rds.backup", usage, f"rds.backup.gib@{resource.name}")
+
+
+def _bucket(resource: Resource, usage: Usage) -> Iterator[Component]:
+    yield used("stored", "s3.standard", usage, f"s3.gib@{resource.name}")
+    yield used("writes", "s3.put", usage, f"s3.put.thousand@{resource.name}")
+    yield used("reads", "s3.get", usage, f"s3.get.ten-thousand@{resource.name}")
+
+
+def _key(resource: Resource, usage: Usage) -> Iterator[Component]:
+    """The key; each of the first two rotations, a year apart, adds a dollar (KMS pricing) (verify)."""
+    yield fixed("encryption key", "kms.key")
+    yield used("requests", "kms.requests", usage, f"kms.ten-thousand@{resource.name}")
+
+
+def _secret(resource: Resource, usage: Usage) -> Iterator[Component]:
+    yield fixed("secret", "secrets.secret")
+    yield used("reads", "secrets.requests", usage, f"secrets.ten-thousand@{resource.name}")
+
+
+def _parameter(resource: Resource, _usage: Usage) -> Iterator[Component]:
+    """Standard parameters are free, SecureStrings too."""
+    if resource.value("tier", "Standard") == "Advanced":
+        yield fixed("advanced parameter", "ssm.parameter.advanced", Decimal(1))
+
+
+PRICED: Mapping[str, Priced] = {
+    "aws:rds/instance:Instance": _database,
+    "aws:s3/bucket:Bucket": _bucket,
+    "aws:kms/key:Key": _key,
+    "aws:secretsmanager/secret:Secret": _secret,
+    "aws:ssm/parameter:Parameter": _parameter,
+}

@@ -1,0 +1,1 @@
+"""The GPU endpoint as data and arithmetic: definition, modes, control, money, simulation. Nothing here does I/O."""

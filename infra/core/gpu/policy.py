@@ -1,0 +1,137 @@
+"""The only place for what the controller is told: objective, price, patience, calendar, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from infra.core.errors import Fault, TerraceError, nearest
+from infra.core.gpu.modes import Mode
+
+SLOWEST_DOWN_SECONDS = 900
+"""A way down is at least this slow: several cold starts, and a bill of minutes rather than a queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A time of the week with a mode; `start` and `end` are minutes of the day, end later than start."""
+
+    days: tuple[int, ...]
+    start: int
+    end: int
+    mode: Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Times in seconds, money in USD, rates in requests an hour."""
+
+    poll_seconds: float = 60
+    objective_seconds: float = 60
+    usd_per_second_waited: float = 0.0002
+    cold_start_seconds: float = 120
+    execution_seconds: float = 6
+    concurrency: int = 16
+    usd_per_second: float = 0.00019
+    up_windows: int = 2
+    down_seconds: float = 900
+    dwell_seconds: float = 900
+    flips_a_day: int = 12
+    soft_requests_an_hour: float = 15
+    active_requests_an_hour: float = 60
+    stale_seconds: float = 300
+    unhealthy_windows: int = 3
+    dead_failures: int = 3
+    calendar_offset_hours: float = 9
+    calendar: tuple[Window, ...] = ()
+
+    def scheduled(self, now: float) -> Mode | None:
+        """The mode that the calendar wants at that time, or None; the dearest where windows meet."""
+        zone = timezone(timedelta(hours=self.calendar_offset_hours))
+        local = datetime.fromtimestamp(now, zone)
+        minute = local.hour * 60 + local.minute
+        found = [w.mode for w in self.calendar if local.weekday() in w.days and w.start <= minute < w.end]
+        return max(found, key=lambda mode: mode.rank, default=None)
+
+    def workers_for(self, requests_an_hour: float) -> int:
+        """Workers that carry that load at 70 % of their concurrency; at least 1."""
+        at_once = requests_an_hour / 3600 * self.execution_seconds
+        return max(1, -int(-at_once // (self.concurrency * 0.7)))
+
+    def as_data(self) -> dict[str, Any]:
+        """Plain values."""
+        data = asdict(self)
+        data["calendar"] = [
+            {"days": list(w.days), "start": _clock(w.start), "end": _clock(w.end), "mode": w.mode.value}
+            for w in self.calendar
+        ]
+        return data
+
+
+def read_policy(data: Mapping[str, Any], *, where: str = "policy.yaml") -> Policy:
+    """A policy from plain values.
+
+    Raises:
+        TerraceError: unknown keys, or values out of range, all at once.
+    """
+    known = {each.name for each in fields(Policy)}
+    faults = [
+        Fault(f"{where}: {name}", f"is no key of the policy{nearest(name, known)}", "Take it out")
+        for name in data
+        if name not in known
+    ]
+    values = {name: value for name, value in data.items() if name in known and name != "calendar"}
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+            faults.append(Fault(f"{where}: {name}", f"{value!r} is no number from 0 on", "Correct it"))
+    down = values.get("down_seconds", SLOWEST_DOWN_SECONDS)
+    least = max(SLOWEST_DOWN_SECONDS, 4 * _number(values.get("cold_start_seconds", 120)))
+    if _number(down) < least:
+        faults.append(
+            Fault(
+                f"{where}: down_seconds", f"{down} is under {least:g}: 15 minutes, 4 cold starts", "Raise it"
+            )
+        )
+    windows = []
+    for index, each in enumerate(data.get("calendar") or []):
+        try:
+            window = Window(
+                tuple(each["days"]), _minute(each["start"]), _minute(each["end"]), Mode(each["mode"])
+            )
+            if window.end <= window.start or not set(window.days) <= set(range(7)):
+                raise ValueError("end is not after start, or a day is not 0 to 6")
+            windows.append(window)
+        except (KeyError, TypeError, ValueError) as error:
+            faults.append(
+                Fault(
+                    f"{where}: calendar[{index}]",
+                    f"is no window ({error})",
+                    "days, start, end, mode as shown",
+                )
+            )
+    if faults:
+        raise TerraceError(*faults)
+    return Policy(**values, calendar=tuple(windows))
+
+
+def overshoot_usd(
+    *, most_workers: int, burst: int, policy: Policy, job_timeout_seconds: float, idle_timeout_seconds: float
+) -> float:
+    """How far spending may go beyond the budget: what all workers cost until a stop has taken hold."""
+    seconds = policy.poll_seconds + job_timeout_seconds + idle_timeout_seconds
+    return (most_workers + burst) * policy.usd_per_second * seconds
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else 0.0
+
+
+def _minute(text: str) -> int:
+    hour, minute = str(text).split(":")
+    return int(hour) * 60 + int(minute)
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60:02d}:{minute % 60:02d}"

@@ -1,0 +1,212 @@
+"""The only place for the metrics of a stack: their names, spaces, dimensions, units, ranges, publishers.
+
+The box, the GPU controller and the restore drill publish under these names, the alarms and dashboards read them, and
+a test compares both with the agent's configuration: an alarm that names one dimension more or less sleeps for ever.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Space(StrEnum):
+    """Where a metric stands. The last two stand for names that hold the project, and project and stack."""
+
+    EC2 = "AWS/EC2"
+    AGENT = "CWAgent"
+    BALANCER = "AWS/ApplicationELB"
+    DATABASE = "AWS/RDS"
+    NAT = "AWS/NATGateway"
+    PROJECT = "<project>"
+    LOGS = "<project>/<stack>"
+
+    def named(self, project: str, stack: str) -> str:
+        """The namespace as published."""
+        return self.value.replace("<project>", project).replace("<stack>", stack)
+
+
+class Subject(StrEnum):
+    """What a metric is about; its dimensions are told apart by it."""
+
+    BOX = "box"
+    STACK = "stack"
+    BALANCER = "balancer"
+    DATABASE = "database"
+    NAT = "nat"
+
+
+class Unit(StrEnum):
+    """Units as CloudWatch names them."""
+
+    PERCENT = "Percent"
+    SECONDS = "Seconds"
+    COUNT = "Count"
+    BYTES = "Bytes"
+    NONE = "None"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric as it is published.
+
+    `dimensions` are all of its dimensions' names, `fixed` those with a value known beforehand. `lowest` and `highest`
+    bound what the machine can produce (None: no bound). `every_seconds` is how often a datum comes. `billed_hours`
+    is in how many hours of a day it is published: CloudWatch bills a custom metric by the hour (0: AWS's own).
+    """
+
+    name: str
+    space: Space
+    subject: Subject
+    unit: Unit
+    by: str
+    fixed: tuple[tuple[str, str], ...] = ()
+    lowest: float = 0
+    highest: float | None = None
+    every_seconds: int = 60
+    billed_hours: int = 24
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """Every dimension's name, in the order of publication."""
+        own = () if self.space is Space.LOGS else SUBJECT_DIMENSIONS[self.subject]
+        return (*own, *(name for name, _ in self.fixed))
+
+    @property
+    def key(self) -> str:
+        """A short name that is unique among all metrics."""
+        return "-".join(
+            [self.name, *(value.strip("/") or "root" for name, value in self.fixed if name == "path")]
+        )
+
+
+SUBJECT_DIMENSIONS: dict[Subject, tuple[str, ...]] = {
+    Subject.BOX: ("InstanceId",),
+    Subject.STACK: ("Stack",),
+    Subject.BALANCER: ("LoadBalancer",),
+    Subject.DATABASE: ("DBInstanceIdentifier",),
+    Subject.NAT: ("NatGatewayId",),
+}
+
+_DISK = (("path", "/"), ("fstype", "ext4"))
+_DATA = (("path", "/data"), ("fstype", "ext4"))
+_BOX, _STACK, _DB = Subject.BOX, Subject.STACK, Subject.DATABASE
+_PERCENT, _SECONDS, _COUNT, _BYTES, _NONE = Unit.PERCENT, Unit.SECONDS, Unit.COUNT, Unit.BYTES, Unit.NONE
+
+
+def _own(
+    name: str, unit: Unit, by: str, *, every: int = 60, hours: int = 24, highest: float | None = None
+) -> Metric:
+    return Metric(
+        name, Space.PROJECT, _BOX, unit, by, highest=highest, every_seconds=every, billed_hours=hours
+    )
+
+
+def _aws(
+    name: str, space: Space, subject: Subject, unit: Unit, *, every: int = 60, highest: float | None = None
+) -> Metric:
+    return Metric(name, space, subject, unit, "AWS", highest=highest, every_seconds=every, billed_hours=0)
+
+
+def _log(name: str, unit: Unit) -> Metric:
+    return Metric(name, Space.LOGS, _STACK, unit, "metric filter on Nginx's access log")
+
+
+def _gpu(name: str, unit: Unit, *, highest: float | None = None) -> Metric:
+    return Metric(name, Space.PROJECT, _STACK, unit, "GPU controller", highest=highest)
+
+
+# -- EC2: every five minutes without detailed monitoring, status checks every minute (EC2 User Guide) --------------
+CPU = _aws("CPUUtilization", Space.EC2, _BOX, _PERCENT, every=300, highest=100)
+CREDITS = _aws("CPUCreditBalance", Space.EC2, _BOX, _COUNT, every=300)
+SURPLUS = _aws("CPUSurplusCreditsCharged", Space.EC2, _BOX, _COUNT, every=300)
+CHECK_SYSTEM = _aws("StatusCheckFailed_System", Space.EC2, _BOX, _COUNT, highest=1)
+CHECK_INSTANCE = _aws("StatusCheckFailed_Instance", Space.EC2, _BOX, _COUNT, highest=1)
+
+# -- the CloudWatch agent -----------------------------------------------------------------------------------------
+MEMORY = Metric("mem_used_percent", Space.AGENT, _BOX, _PERCENT, "agent", highest=100)
+DISK = Metric("disk_used_percent", Space.AGENT, _BOX, _PERCENT, "agent", fixed=_DISK, highest=100)
+DATA = Metric("disk_used_percent", Space.AGENT, _BOX, _PERCENT, "agent", fixed=_DATA, highest=100)
+
+# -- the box's own program. Rare ones are published once a day: a custom metric is billed by the hour (verify) -----
+CONNECTIONS = _own("database_connections_percent", _PERCENT, "terrace-metrics", highest=100)
+CONCURRENT = _own("concurrent_users", _COUNT, "terrace-metrics", every=300)
+DAILY_USERS = _own("daily_active_users", _COUNT, "terrace-metrics", every=86_400, hours=1)
+CERTIFICATE = _own("certificate_days_left", _NONE, "terrace-metrics", every=86_400, hours=1)
+BACKUP_AGE = _own("backup_age_seconds", _SECONDS, "terrace-backup", every=21_600, hours=4)
+ARCHIVE_QUEUE = _own("archive_queue_bytes", _BYTES, "terrace-backup", every=300)
+DRILL_AGE = _own("restore_drill_age_seconds", _SECONDS, "terrace-backup", every=86_400, hours=1)
+BOOTSTRAP = _own("bootstrap_failed", _COUNT, "terrace-host", every=86_400, hours=1, highest=1)
+OOM = _own("oom_kills", _COUNT, "terrace-metrics", every=86_400, hours=1)
+
+# -- the access log: fields `status` (number), `rt` (seconds, number), `llm` (0 or 1) ------------------------------
+REQUESTS = _log("requests", _COUNT)
+ERRORS_5XX = _log("errors_5xx", _COUNT)
+ERRORS_4XX = _log("errors_4xx", _COUNT)
+RESPONSE = _log("response_seconds", _SECONDS)
+LLM_RESPONSE = _log("llm_response_seconds", _SECONDS)
+SLOW = _log("slow_requests", _COUNT)
+
+# -- behind a balancer, with a database of its own, with a NAT gateway ---------------------------------------------
+UNHEALTHY = _aws("UnHealthyHostCount", Space.BALANCER, Subject.BALANCER, _COUNT)
+TARGET_5XX = _aws("HTTPCode_ELB_5XX_Count", Space.BALANCER, Subject.BALANCER, _COUNT)
+DB_CONNECTIONS = _aws("DatabaseConnections", Space.DATABASE, _DB, _COUNT)
+DB_STORAGE = _aws("FreeStorageSpace", Space.DATABASE, _DB, _BYTES)
+DB_CREDITS = _aws("CPUCreditBalance", Space.DATABASE, _DB, _COUNT, every=300)
+NAT_PORTS = _aws("ErrorPortAllocation", Space.NAT, Subject.NAT, _COUNT)
+
+# -- the GPU's controller, with the dimension Stack alone ----------------------------------------------------------
+LLM_QUEUE = _gpu("llm_queue", _COUNT)
+LLM_WAIT = _gpu("llm_wait_seconds", _SECONDS)
+LLM_REQUESTS = _gpu("llm_requests", _COUNT)
+LLM_FAILED = _gpu("llm_failed", _COUNT)
+LLM_SECONDS = _gpu("llm_seconds", _SECONDS)
+GPU_WORKERS = tuple(
+    _gpu(f"gpu_workers_{state}", _COUNT) for state in ("idle", "running", "initializing", "unhealthy")
+)
+GPU_SPEND = _gpu("gpu_spend_percent", _PERCENT)
+BUDGET_USED = _gpu("budget_used_percent", _PERCENT)
+
+# -- scripts/watch.py ---------------------------------------------------------------------------------------------
+BUDGET_LEFT = Metric(
+    "error_budget_left_percent", Space.PROJECT, _STACK, _PERCENT, "scripts/watch.py", highest=100
+)
+
+BOX_METRICS: tuple[Metric, ...] = (
+    CPU, CREDITS, SURPLUS, CHECK_SYSTEM, CHECK_INSTANCE, MEMORY, DISK, DATA, CONNECTIONS, CONCURRENT, DAILY_USERS,
+    CERTIFICATE, BACKUP_AGE, ARCHIVE_QUEUE, DRILL_AGE, BOOTSTRAP, OOM,
+)  # fmt: skip
+LOG_METRICS: tuple[Metric, ...] = (REQUESTS, ERRORS_5XX, ERRORS_4XX, RESPONSE, LLM_RESPONSE, SLOW)
+GPU_METRICS: tuple[Metric, ...] = (
+    LLM_QUEUE,
+    LLM_WAIT,
+    LLM_REQUESTS,
+    LLM_FAILED,
+    LLM_SECONDS,
+    *GPU_WORKERS,
+    GPU_SPEND,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LogFilter:
+    """A metric filter on the access log; `<p95>` in a pattern is the stage's API p95 in seconds.
+
+    Without `default` no line means no datum: zeros would spoil a latency.
+    """
+
+    metric: Metric
+    pattern: str
+    value: str
+    default: int | None = None
+
+
+LOG_FILTERS: tuple[LogFilter, ...] = (
+    LogFilter(REQUESTS, "{ $.status >= 100 }", "1", 0),
+    LogFilter(ERRORS_5XX, "{ $.status >= 500 }", "1", 0),
+    # Published in hours that have some: it is billed by the hour.
+    LogFilter(ERRORS_4XX, "{ $.status >= 400 && $.status < 500 }", "1"),
+    LogFilter(RESPONSE, "{ $.rt >= 0 && $.llm = 0 }", "$.rt"),
+    LogFilter(SLOW, "{ $.rt > <p95> && $.llm = 0 }", "1"),
+    LogFilter(LLM_RESPONSE, "{ $.rt >= 0 && $.llm = 1 }", "$.rt"),
+)

@@ -1,0 +1,34 @@
+"""The only place for what a price book does not know: AWS's names of its prices, and what nobody has checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from infra.core.prices import PriceBook
+
+UNCHECKED = "(verify)"
+
+
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """Keys of one book: without SKU and usage type, unchecked, and absent with the reason."""
+
+    nameless: tuple[str, ...]
+    unchecked: tuple[str, ...]
+    absent: tuple[tuple[str, str], ...]
+
+
+def gaps(book: PriceBook) -> Gaps:
+    """What is missing in a book; an empty name was not seen at a source, and is not made up."""
+    aws = [price for price in book.prices.values() if not price.key.startswith(("gpu.", "paas.", "llm."))]
+    return Gaps(
+        tuple(sorted(price.key for price in aws if not price.sku and not price.usage_type)),
+        tuple(
+            sorted(
+                price.key
+                for price in book.prices.values()
+                if UNCHECKED in price.note or UNCHECKED in price.source
+            )
+        ),
+        tuple(sorted(book.absent.items())),
+    )

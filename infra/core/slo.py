@@ -1,0 +1,166 @@
+"""The only place for burn rates: objectives of a stage, windows, factors, and which window its traffic can fill.
+
+burn rate = ratio of bad events / (1 - objective); over 30 days a rate of 1 spends the budget exactly. A window in
+which a stage's expected traffic could not bring a handful of bad events at that rate says nothing, so the next longer
+one is chosen, and said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from infra.core import metrics
+from infra.core.errors import Fault, TerraceError
+from infra.core.metrics import Metric
+from infra.core.metrics import Unit as _Unit
+
+if TYPE_CHECKING:
+    from infra.core.thresholds import Facts, Severity
+
+COUNT = _Unit.COUNT
+LEAST_BAD_EVENTS = 5
+"""Fewer bad answers than this in a window are nobody's night: one 5xx at 3 o'clock pages nobody."""
+PERIOD_DAYS = 30
+_SECONDS = {"m": 60, "h": 3_600, "d": 86_400}
+WINDOWS = ("5m", "30m", "1h", "6h", "1d", "3d")
+
+# Expected mean of requests a second by stage: an assumption until `scripts/watch.py` has measured it. single-8g: the
+# document's peak is 0.17 (its section E.3.3); a third of a peak is a day's mean.
+_DOCUMENT_PEAK = Decimal("0.17")
+_MEAN_OF_PEAK = Decimal(3)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A window of time."""
+
+    name: str
+
+    @property
+    def seconds(self) -> int:
+        """Its length."""
+        return int(self.name[:-1]) * _SECONDS[self.name[-1]]
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """One objective; `target_percent` of `total` events are not `bad`."""
+
+    name: str
+    title: str
+    target_percent: Decimal
+    total: Metric
+    bad: Metric
+
+    @property
+    def budget(self) -> Decimal:
+        """The share of events that may be bad."""
+        return (100 - self.target_percent) / 100
+
+
+@dataclass(frozen=True, slots=True)
+class BurnRate:
+    """How fast is too fast, over windows that must all agree."""
+
+    objective: Objective
+    pace: str
+    factor: Decimal
+    windows: tuple[Window, ...]
+    severity: Severity
+    notes: tuple[str, ...] = ()
+
+
+def expected_rps(facts: Facts) -> Decimal:
+    """The mean of requests a second that a stage is planned for (an assumption: see above)."""
+    rps = facts.shape.stage.capacity_rps
+    # A stage is climbed to when the one below it is full: half of its lowest capacity, a third of that as a mean.
+    lowest = _DOCUMENT_PEAK if rps is None or rps[0] <= 50 else Decimal(rps[0]) / 2
+    return lowest / _MEAN_OF_PEAK
+
+
+def burn_rates(facts: Facts) -> Iterator[BurnRate]:
+    """The burn rates of a stack's objectives, with windows that its traffic fills.
+
+    Raises:
+        TerraceError: a factor that cannot be reached: the whole budget is too large a share of all events.
+    """
+    from infra.core.thresholds import Severity
+
+    for raw in _raw():
+        if raw["service"] == "model" and not facts.gpu:
+            continue
+        objective = _objective(raw, facts)
+        for policy in raw["alertPolicies"]:
+            factor = Decimal(policy["factor"])
+            if factor * objective.budget >= 1:
+                raise TerraceError(
+                    Fault(
+                        f"slo.yaml: {objective.name}",
+                        f"a burn rate of {factor} at {objective.target_percent} % needs more bad events than events",
+                        "Lower the factor or raise the objective",
+                    )
+                )
+            windows, notes = [], []
+            for name in policy["windows"]:
+                window, note = _filled(Window(name), factor, objective, facts)
+                if window not in windows:
+                    windows.append(window)
+                notes += [note] if note else []
+            yield BurnRate(
+                objective, policy["pace"], factor, tuple(windows), Severity(policy["severity"]), tuple(notes)
+            )
+
+
+def budget_left_percent(target_percent: Decimal, total: Decimal, bad: Decimal) -> Decimal:
+    """What is left of the error budget after `bad` of `total` events; 100 without events, negative when overspent."""
+    allowed = total * (100 - target_percent) / 100
+    return Decimal(100) if not allowed else 100 - 100 * bad / allowed
+
+
+def objectives(facts: Facts) -> Iterator[Objective]:
+    """The objectives that a stack has."""
+    yield from (_objective(raw, facts) for raw in _raw() if facts.gpu or raw["service"] != "model")
+
+
+def _objective(raw: Mapping[str, Any], facts: Facts) -> Objective:
+    by_name = {metric.name: metric for metric in (*metrics.LOG_METRICS, *metrics.GPU_METRICS)}
+    promised = facts.shape.stage.objectives
+    target = {
+        "availability": promised.availability_percent,
+        "latency": Decimal(95),  # a p95: 95 of 100 requests are faster than the stage's api_p95_ms
+        "model": 100 - promised.llm_failures_percent,
+    }[raw["name"]]
+    total, bad = (by_name[raw["indicator"][part]] for part in ("total", "bad"))
+    return Objective(raw["name"], raw["description"], target, total, bad)
+
+
+def _filled(window: Window, factor: Decimal, objective: Objective, facts: Facts) -> tuple[Window, str]:
+    """The window, or the shortest longer one in which traffic can bring enough bad events at that rate."""
+    rps = expected_rps(facts)
+    for name in WINDOWS[WINDOWS.index(window.name) :]:
+        longer = Window(name)
+        events = rps * longer.seconds * min(factor * objective.budget, Decimal(1))
+        if events >= LEAST_BAD_EVENTS:
+            break
+    note = (
+        f"{objective.name}: {window.name} at {factor} would see {rps * window.seconds:.0f} requests at the stage's "
+        f"expected mean of {rps:.3f} a second, too few; {longer.name} is used"
+        if longer != window
+        else ""
+    )
+    return longer, note
+
+
+@cache
+def _raw() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = yaml.safe_load(
+        Path(__file__).with_name("slo.yaml").read_text(encoding="utf-8")
+    )
+    return found

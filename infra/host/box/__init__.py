@@ -1,0 +1,1 @@
+"""The programs of a box: standard library and boto3 alone."""

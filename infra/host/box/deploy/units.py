@@ -1,0 +1,114 @@
+"""The only place that knows systemd: the services of a part, each on a port, with the release in its environment."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from infra.core.release import Part
+
+from . import sockets
+from .command import run
+from .journal import write_whole
+from .model import Instance, Unpacked
+
+STOP_SECONDS = 90.0
+"""Longer than the units' own TimeoutStopSec, after which systemd kills."""
+
+WORKER = "terrace-worker.service"
+GROUP = "terrace"
+
+
+class Systemd:
+    """The units `terrace-backend@PORT` and `terrace-frontend@PORT`, with their environment in `run_directory`."""
+
+    def __init__(self, run_directory: Path) -> None:
+        self._run = run_directory
+        self._restarts: dict[Instance, int] = {}
+
+    def running(self, instance: Instance) -> str:
+        """The version in the live process's own environment; a file may have been changed after its start."""
+        pid = self._show(instance)["MainPID"]
+        if pid == "0":
+            return ""
+        try:
+            environment = Path("/proc", pid, "environ").read_bytes().split(b"\0")
+        except OSError:
+            return ""
+        found = (
+            each.removeprefix(b"TERRACE_VERSION=")
+            for each in environment
+            if each.startswith(b"TERRACE_VERSION=")
+        )
+        return next(found, b"").decode()
+
+    def process(self, instance: Instance) -> str:
+        """The process that listens on the port; pm2 restarts the frontend's without systemd knowing."""
+        return sockets.listener(instance.port)
+
+    def fault(self, instance: Instance) -> str:
+        """Why the unit has ended or was restarted since `start`; empty while neither happened."""
+        shown = self._show(instance)
+        if int(shown["NRestarts"]) > self._restarts.get(instance, 0):
+            return f"ended by itself ({shown['Result']}) and was restarted by systemd"
+        if shown["ActiveState"] in ("failed", "inactive"):
+            return f"ended by itself: {shown['Result']}, exit status {shown['ExecMainStatus']}"
+        if shown["SubState"] == "auto-restart":
+            return f"ended by itself with exit status {shown['ExecMainStatus']}"
+        return ""
+
+    def start(self, instance: Instance, release: Unpacked, *, wait: bool = True) -> None:
+        """Writes the instance's environment and starts it; `wait=False` only queues the job."""
+        name = f"{instance.part.value}@{instance.port}.env"
+        self._write(name, {**_environment(release, instance.part), **_place(instance)})
+        run(["systemctl", "reset-failed", instance.unit]) if self._loaded(instance) else None
+        run(["systemctl", "start", *([] if wait else ["--no-block"]), instance.unit])
+        self._restarts[instance] = int(self._show(instance)["NRestarts"]) if wait else 0
+
+    def stop(self, instance: Instance) -> None:
+        """Ends it; what is under way in it is finished by its own SIGTERM handler."""
+        run(["systemctl", "stop", instance.unit], timeout_seconds=STOP_SECONDS)
+
+    def follow(self, release: Unpacked) -> None:
+        """The worker runs the backend's jar: it is restarted where it runs."""
+        self._write("worker.env", _environment(release, Part.BACKEND))
+        if run(["systemctl", "show", "--property=ActiveState", "--value", WORKER]).strip() == "active":
+            run(["systemctl", "restart", WORKER], timeout_seconds=STOP_SECONDS)
+
+    def _loaded(self, instance: Instance) -> bool:
+        return self._show(instance)["ActiveState"] == "failed"
+
+    def _show(self, instance: Instance) -> dict[str, str]:
+        names = ("ActiveState", "SubState", "MainPID", "NRestarts", "Result", "ExecMainStatus")
+        said = run(["systemctl", "show", f"--property={','.join(names)}", instance.unit])
+        found = dict(line.partition("=")[::2] for line in said.splitlines())
+        return {name: found.get(name) or "0" for name in names}
+
+    def _write(self, name: str, values: dict[str, str]) -> None:
+        path = self._run / name
+        write_whole(path, "".join(f"{key}={value}\n" for key, value in values.items()), mode=0o640)
+        if os.geteuid() == 0:
+            shutil.chown(path, "root", GROUP)
+
+
+def _place(instance: Instance) -> dict[str, str]:
+    """Where it listens, in the names that Spring Boot, and Next.js's standalone server, read."""
+    port = str(instance.port)
+    if instance.part is Part.BACKEND:
+        return {"PORT": port, "SERVER_PORT": port, "SERVER_ADDRESS": "127.0.0.1"}
+    return {"PORT": port, "HOSTNAME": "127.0.0.1"}
+
+
+def _environment(release: Unpacked, part: Part) -> dict[str, str]:
+    files = release.manifest.parts[part]
+    first = release.directory / files.path
+    return {
+        "TERRACE_RELEASE": str(release.directory),
+        "TERRACE_VERSION": release.version,
+        **(
+            {"TERRACE_JAR": str(first)}
+            if part is Part.BACKEND
+            else {"TERRACE_ENTRY": str(first / files.entry)}
+        ),
+    }

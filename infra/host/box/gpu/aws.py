@@ -1,0 +1,142 @@
+"""The only place where the controller asks AWS: its plan and key from SSM, its document in S3, its figures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from infra.clients.calling import ONCE, Caller
+from infra.clients.over_urllib import UrllibTransport
+from infra.clients.runpod import RunPod
+from infra.clients.runpod_jobs import Jobs
+from infra.clients.runpod_key import find_key, read_parameter
+from infra.clients.transport import Transport
+from infra.core.errors import Fault, TerraceError
+from infra.core.gpu.modes import Envelope
+from infra.core.gpu.policy import Policy, read_policy
+from infra.core.naming import Naming
+from infra.host.box.gpu.controller import Plan
+from infra.host.box.gpu.record import ConflictError, Document
+
+DOCUMENT = "gpu/controller.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a stack gives the controller."""
+
+    plan: Plan
+    policy: Policy
+    jobs_url: str
+    bucket: str
+
+
+def given(naming: Naming, *, region: str) -> Given:
+    """What Pulumi put into SSM.
+
+    Raises:
+        TerraceError: the stack has no endpoint.
+    """
+    found = {
+        name: read_parameter(naming.parameter("gpu", name), region=region)
+        for name in ("endpoint", "jobs-url", "plan")
+    }
+    if not found["endpoint"] or not found["plan"] or not found["jobs-url"]:
+        raise TerraceError(
+            Fault(naming.parameter("gpu"), "holds no endpoint", "Set terrace:gpu.mode and run pulumi up")
+        )
+    data: dict[str, Any] = json.loads(found["plan"])
+    until = None
+    if data["activeUntil"]:
+        last = datetime.fromisoformat(data["activeUntil"]).replace(tzinfo=UTC)
+        until = (last + timedelta(days=1)).timestamp()
+    plan = Plan(
+        found["endpoint"],
+        Envelope.from_data(data["envelope"]),
+        float(data["budgetUsd"]),
+        float(data["jobTimeoutSeconds"]),
+        active_until=until,
+    )
+    return Given(plan, read_policy(data["policy"]), found["jobs-url"], data["bucket"])
+
+
+def clients(
+    naming: Naming, given: Given, *, region: str, transport: Transport | None = None
+) -> tuple[RunPod, Jobs]:
+    """Both APIs by the stack's key; each call is tried once, for the next round is the retry."""
+    key = find_key(naming.parameter("gpu", "key"), region=region)
+    caller = Caller(transport or UrllibTransport(), key, ONCE)
+    return RunPod(caller), Jobs(caller, given.jobs_url)
+
+
+@dataclass(slots=True)
+class S3Store:
+    """The document as an object that is written only over the version that was read (If-Match, If-None-Match)."""
+
+    bucket: str
+    region: str
+    key: str = DOCUMENT
+
+    def load(self) -> tuple[Document, str]:
+        """See `Store`."""
+        from botocore.exceptions import ClientError
+
+        client = _client("s3", self.region)
+        try:
+            found = client.get_object(Bucket=self.bucket, Key=self.key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+                return Document(), ""
+            raise _refused(f"s3://{self.bucket}/{self.key}", error) from None
+        return Document.loads(found["Body"].read().decode()), str(found["ETag"])
+
+    def save(self, document: Document, version: str) -> str:
+        """See `Store`."""
+        from botocore.exceptions import ClientError
+
+        condition = {"IfMatch": version} if version else {"IfNoneMatch": "*"}
+        body = document.dumps().encode()
+        try:
+            done = _client("s3", self.region).put_object(
+                Bucket=self.bucket, Key=self.key, Body=body, ContentType="application/json", **condition
+            )
+        except ClientError as error:
+            # 409 is what S3 answers while another conditional write is under way (S3 User Guide).
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] in (409, 412):
+                raise ConflictError from None
+            raise _refused(f"s3://{self.bucket}/{self.key}", error) from None
+        return str(done["ETag"])
+
+
+@dataclass(slots=True)
+class CloudWatch:
+    """Figures into the project's namespace; the stack is the only dimension."""
+
+    namespace: str
+    stack: str
+    region: str
+
+    def publish(self, values: dict[str, float]) -> None:
+        """Sends them; up to 1000 in one call (PutMetricData, CloudWatch API reference)."""
+        dimension = [{"Name": "Stack", "Value": self.stack}]
+        data = [
+            {"MetricName": name, "Value": value, "Dimensions": dimension} for name, value in values.items()
+        ]
+        _client("cloudwatch", self.region).put_metric_data(Namespace=self.namespace, MetricData=data)
+
+
+def _client(service: str, region: str) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    settings = Config(connect_timeout=5, read_timeout=15, retries={"mode": "standard", "max_attempts": 3})
+    make: Any = boto3.client
+    return make(service, region_name=region, config=settings)
+
+
+def _refused(what: str, error: Any) -> TerraceError:
+    return TerraceError(
+        Fault(what, f"cannot be had: {error.response['Error']['Code']}", "Look at the box's role")
+    )

@@ -1,0 +1,288 @@
+"""The only place for the controller's round: lead, look, decide, write, read back.
+
+Level-triggered: each round starts from what the platform says, so a round that was killed is simply followed by the
+next. Nothing is sent where nothing differs, and never a request to keep a worker awake.
+"""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from infra.clients.calling import (
+    ForbiddenError,
+    LimitedError,
+    RunPodError,
+    UnauthorizedError,
+)
+from infra.clients.runpod import RunPod
+from infra.clients.runpod_jobs import Jobs
+from infra.clients.runpod_types import Endpoint, Worker
+from infra.core.errors import Fault, TerraceError
+from infra.core.gpu.decide import Bounds, Decision, Finding, Observation, decide
+from infra.core.gpu.modes import Envelope
+from infra.core.gpu.platform import Stock, WorkerStatus
+from infra.core.gpu.policy import Policy
+from infra.host.box.gpu.record import ConflictError, Document, Journal, Lease, Money, Store
+
+LEASE_POLLS = 3
+"""A leader that is silent for so many polls has lost the lead."""
+
+
+class Metrics(Protocol):
+    """Where figures go."""
+
+    def publish(self, values: dict[str, float]) -> None:
+        """Figures by metric name; a failure is the caller's to swallow."""
+
+
+class Waits(Protocol):
+    """What clients saw."""
+
+    def p95_seconds(self) -> float | None:
+        """The wait that 95 % of the last requests stayed under, or None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What Pulumi gave: the envelope and the money."""
+
+    endpoint_id: str
+    envelope: Envelope
+    budget_usd: float
+    job_timeout_seconds: float
+    gpu_type: str = "NVIDIA L4"
+    active_until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round came to."""
+
+    role: str
+    said: str
+    decision: Decision | None = None
+    changed: bool = False
+    next_check_seconds: float = 60.0
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Controller:
+    """One candidate for the lead; `holder` names the box."""
+
+    api: RunPod
+    jobs: Jobs
+    store: Store
+    journal: Journal
+    plan: Plan
+    policy: Policy
+    holder: str
+    clock: Callable[[], float]
+    metrics: Metrics | None = None
+    waits: Waits | None = None
+    dry_run: bool = False
+
+    def round(self) -> Round:
+        """One round.
+
+        Raises:
+            TerraceError: the key is refused or the endpoint is gone: a person is needed. Anything else is waited out.
+        """
+        now = self.clock()
+        document, version = self.store.load()
+        if document.lease.holder not in ("", self.holder) and document.lease.until > now:
+            return Round(
+                "follower", f"{document.lease.holder} leads", next_check_seconds=self.policy.poll_seconds
+            )
+        if not self.dry_run:
+            until = now + LEASE_POLLS * self.policy.poll_seconds
+            document = replace(document, lease=Lease(self.holder, until))
+            try:
+                version = self.store.save(document, version)
+            except ConflictError:
+                return Round(
+                    "follower", "another box was quicker", next_check_seconds=self.policy.poll_seconds
+                )
+        try:
+            return self._lead(document, version, now)
+        except (UnauthorizedError, ForbiddenError):
+            self._publish({"ControllerBlind": 1.0})
+            raise
+        except LimitedError as error:
+            self._publish({"ControllerBlind": 1.0})
+            wait = max(self.policy.poll_seconds, error.retry_after_seconds)
+            return Round("leader", str(error), next_check_seconds=wait)
+        except RunPodError as error:
+            self._publish({"ControllerBlind": 1.0})
+            self.journal.write({"at": _text(now), "event": "hold", "why": str(error)})
+            return Round("leader", f"hold: {error}", next_check_seconds=self.policy.poll_seconds)
+        except ConflictError:
+            return Round(
+                "follower", "somebody wrote meanwhile; the next round looks again", next_check_seconds=1.0
+            )
+
+    def _lead(self, document: Document, version: str, now: float) -> Round:
+        endpoint = self.api.endpoint(self.plan.endpoint_id)
+        if endpoint is None:
+            raise TerraceError(
+                Fault(
+                    f"RunPod endpoint {self.plan.endpoint_id}",
+                    "is gone (deleted in the console?)",
+                    "Make it anew: pulumi refresh, then pulumi up",
+                )
+            )
+        workers = self.api.workers(endpoint.id)
+        money = self._counted(document.money, workers, now)
+        seen = self._observed(endpoint, workers, money, now)
+        decision = decide(document.state, seen, self.policy, self._bounds(document, now), now)
+        figures = self._figures(seen, decision, money)
+        if self.dry_run:
+            said = (
+                f"would set {decision.workers}: {decision.reason}"
+                if decision.workers != seen.workers
+                else "as it is"
+            )
+            return Round("dry run", said, decision, metrics=figures)
+        changed = decision.workers != endpoint.workers
+        document = replace(document, state=decision.state, money=money)
+        # What will be written is remembered before it is: after a kill in between, it is no stranger's edit.
+        version = self.store.save(document, version)
+        if changed:
+            entry = {"at": _text(now), "event": "set", "mode": decision.mode.value, "why": decision.reason}
+            entry |= {"from": str(endpoint.workers), "to": str(decision.workers), "seen": _seen(seen)}
+            entry["findings"] = ", ".join(decision.findings)
+            self.journal.write({**entry, "event": "will set"})
+            self._write(endpoint, decision)
+            self.journal.write(entry)
+        self._publish(figures)
+        return Round(
+            "leader",
+            decision.reason,
+            decision,
+            changed=changed,
+            next_check_seconds=decision.next_check_seconds,
+            metrics=figures,
+        )
+
+    def _write(self, endpoint: Endpoint, decision: Decision) -> None:
+        """Sets the workers, reads back, and restores exclusions that a PATCH has dropped."""
+        body: dict[str, Any] = {"workers": decision.workers.as_body()}
+        self.api.patch(endpoint.id, body)
+        after = self.api.endpoint(endpoint.id)
+        if after is None:
+            return
+        gpu = dict(endpoint.body.get("gpu") or {})
+        if (after.body.get("gpu") or {}).get("excludedTypes") != gpu.get("excludedTypes"):
+            selection = {"pools": gpu["pools"], "excludedTypes": gpu.get("excludedTypes") or []}
+            self.api.patch(endpoint.id, {"gpu": selection})
+            self.journal.write({"event": "repaired", "why": "the PATCH had dropped the exclusions"})
+        if after.workers != decision.workers:
+            raise TerraceError(
+                Fault(
+                    f"RunPod endpoint {endpoint.id}",
+                    f"stands at {after.workers} after {decision.workers} was set",
+                    "The next round tries again",
+                )
+            )
+
+    def _observed(self, endpoint: Endpoint, workers: list[Worker], money: Money, now: float) -> Observation:
+        health = self.jobs.health()
+        states: dict[WorkerStatus, int] = {}
+        for worker in workers:
+            states[worker.status] = states.get(worker.status, 0) + 1
+        stock: Stock | None = None
+        if states.get(WorkerStatus.THROTTLED):
+            cards = {each.id: each.stock for each in self.api.gpu_types()}
+            stock = cards.get(self.plan.gpu_type)
+        return Observation(
+            at=now,
+            workers=endpoint.workers,
+            states=states,
+            queued=health.queued,
+            in_progress=health.in_progress,
+            completed=health.completed,
+            failed=health.failed,
+            spend_usd=money.usd,
+            wait_p95_seconds=self.waits.p95_seconds() if self.waits else None,
+            stock=stock,
+        )
+
+    def _counted(self, money: Money, workers: list[Worker], now: float) -> Money:
+        """Adds what workers cost since the last round: by their lifetimes, never by the names of their states.
+
+        One that has vanished since is counted until now: the count is never below the bill.
+        """
+        month = datetime.fromtimestamp(now, UTC).strftime("%Y-%m")
+        begin = _month_start(now)
+        last = max(money.alive.values(), default=begin)
+        seconds = money.worker_seconds if money.month == month else 0.0
+        alive: dict[str, float] = {}
+        for worker in workers:
+            if worker.started_at is None or worker.status is WorkerStatus.UNHEALTHY:
+                continue
+            since = max(money.alive.get(worker.id, worker.started_at.timestamp()), begin)
+            seconds += max(0.0, now - since)
+            alive[worker.id] = now
+        for name, until in money.alive.items():
+            if name not in alive:
+                seconds += max(0.0, min(now - max(until, begin), now - last))
+        return Money(month, seconds, seconds * self.policy.usd_per_second, alive)
+
+    def _bounds(self, document: Document, now: float) -> Bounds:
+        begin = _month_start(now)
+        moment = datetime.fromtimestamp(now, UTC)
+        length = calendar.monthrange(moment.year, moment.month)[1] * 86400
+        return Bounds(
+            self.plan.envelope,
+            self.plan.budget_usd,
+            now - begin,
+            begin + length - now,
+            self.plan.job_timeout_seconds,
+            self.plan.active_until,
+            document.override,
+        )
+
+    def _figures(self, seen: Observation, decision: Decision, money: Money) -> dict[str, float]:
+        """What the alarms name. Spend is told in USD and as a share of the budget."""
+        figures = {
+            "GpuQueue": float(seen.queued),
+            "GpuInProgress": float(seen.in_progress),
+            "GpuFailed": float(max(0, seen.failed - decision.state.last_failed)),
+            "GpuSpendUsd": money.usd,
+            "GpuBudgetShare": money.usd / self.plan.budget_usd if self.plan.budget_usd else 1.0,
+            "GpuMode": float(decision.mode.rank),
+            "ControllerBlind": 0.0,
+        }
+        figures |= {
+            f"GpuWorkers{state.value.title()}": float(seen.states.get(state, 0)) for state in WorkerStatus
+        }
+        figures |= {f"Gpu{_camel(each)}": float(each in decision.findings) for each in Finding}
+        if seen.wait_p95_seconds is not None:
+            figures["LlmWaitP95Seconds"] = seen.wait_p95_seconds
+        return figures
+
+    def _publish(self, values: dict[str, float]) -> None:
+        if self.metrics is not None and not self.dry_run:
+            self.metrics.publish(values)
+
+
+def _camel(finding: Finding) -> str:
+    return "".join(part.title() for part in finding.value.split("-"))
+
+
+def _seen(seen: Observation) -> str:
+    states = ", ".join(f"{count} {state.value.lower()}" for state, count in sorted(seen.states.items()))
+    return f"queue {seen.queued}, running {seen.in_progress}, workers {states or 'none'}, {seen.spend_usd:.2f} USD"
+
+
+def _month_start(now: float) -> float:
+    moment = datetime.fromtimestamp(now, UTC)
+    return moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()
+
+
+def _text(now: float) -> str:
+    return datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

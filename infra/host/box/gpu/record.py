@@ -1,0 +1,188 @@
+"""The only place for what controllers share: one document with the lease, the state and a person's override.
+
+It is written only by whoever read its last version (compare and swap), so two boxes never both lead, and a person's
+override is never lost to a controller that writes at the same time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from infra.core.gpu.decide import Override, State
+from infra.core.gpu.modes import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who leads, and until when (seconds of the epoch)."""
+
+    holder: str = ""
+    until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """What the month has cost so far, from lifetimes of workers."""
+
+    month: str = ""
+    worker_seconds: float = 0.0
+    usd: float = 0.0
+    alive: dict[str, float] = field(default_factory=dict)
+    """Until when each living worker is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """All of it."""
+
+    lease: Lease = Lease()
+    state: State = field(default_factory=State)
+    money: Money = field(default_factory=Money)
+    override: Override | None = None
+
+    def dumps(self) -> str:
+        """As JSON."""
+        chosen = self.override
+        data = {
+            "format": 1,
+            "lease": {"holder": self.lease.holder, "until": self.lease.until},
+            "state": self.state.as_data(),
+            "money": {
+                "month": self.money.month,
+                "worker_seconds": self.money.worker_seconds,
+                "usd": self.money.usd,
+                "alive": self.money.alive,
+            },
+            "override": None
+            if chosen is None
+            else {
+                "mode": chosen.mode.value,
+                "until": chosen.until,
+                "who": chosen.who,
+                "reason": chosen.reason,
+            },
+        }
+        return json.dumps(data, indent=1, sort_keys=True)
+
+    @classmethod
+    def loads(cls, text: str) -> Document:
+        """From JSON."""
+        data: dict[str, Any] = json.loads(text)
+        chosen = data.get("override")
+        return cls(
+            Lease(**data["lease"]),
+            State.from_data(data["state"]),
+            Money(**data["money"]),
+            None
+            if chosen is None
+            else Override(Mode(chosen["mode"]), chosen["until"], chosen["who"], chosen["reason"]),
+        )
+
+
+class ConflictError(Exception):
+    """Somebody else wrote in between."""
+
+
+class Store(Protocol):
+    """Keeps the document."""
+
+    def load(self) -> tuple[Document, str]:
+        """The document and its version; a new one with an empty version where there is none."""
+
+    def save(self, document: Document, version: str) -> str:
+        """Writes it if `version` is still the last one; the new version.
+
+        Raises:
+            ConflictError: it is not.
+        """
+
+
+@dataclass(slots=True)
+class FileStore:
+    """The document in a file: for one machine, and for tests."""
+
+    path: Path
+
+    def load(self) -> tuple[Document, str]:
+        """See `Store`."""
+        try:
+            text = self.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return Document(), ""
+        return Document.loads(text), text
+
+    def save(self, document: Document, version: str) -> str:
+        """See `Store`."""
+        if self.load()[1] != version:
+            raise ConflictError
+        text = document.dumps()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=self.path.parent)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(self.path)
+        return text
+
+
+@dataclass(slots=True)
+class Journal:
+    """Lines of JSON that outlive a kill; the last one may be half written and is then skipped."""
+
+    path: Path
+    most_bytes: int = 5_000_000
+
+    def write(self, entry: dict[str, Any]) -> None:
+        """Adds a line, down to the disk."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.exists() and self.path.stat().st_size > self.most_bytes:
+            self.path.replace(self.path.with_suffix(".1.jsonl"))
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry, sort_keys=True) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def read(self) -> list[dict[str, Any]]:
+        """Every whole line."""
+        found = []
+        if self.path.exists():
+            for line in self.path.read_text(encoding="utf-8").splitlines():
+                try:
+                    found.append(json.loads(line))
+                except ValueError:
+                    continue
+        return found
+
+
+def take_override(store: Store, chosen: Override | None, *, attempts: int = 5) -> Document:
+    """Writes a person's choice (None takes it away), beside controllers that write too.
+
+    Raises:
+        ConflictError: others wrote each time.
+    """
+    return change(store, lambda document: replace(document, override=chosen), attempts=attempts)
+
+
+def change(store: Store, how: Callable[[Document], Document], *, attempts: int = 5) -> Document:
+    """Changes the document beside others who do so.
+
+    Raises:
+        ConflictError: others wrote each time.
+    """
+    for left in range(attempts - 1, -1, -1):
+        document, version = store.load()
+        try:
+            store.save(how(document), version)
+        except ConflictError:
+            if not left:
+                raise
+        else:
+            return how(document)
+    raise ConflictError

@@ -1,0 +1,120 @@
+"""Alarms, metric data and subscriptions by boto3."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.core.errors import Fault, TerraceError
+from ops.watch import Standing, Wanted
+
+PENDING = "PendingConfirmation"
+"""What ListSubscriptionsByTopic shows in place of an ARN until the link was followed (SNS API reference)."""
+MOST_ALARMS = 100
+
+
+class AwsWatch:
+    """One account and region; counts its calls."""
+
+    def __init__(self, region: str) -> None:
+        session: Any = boto3.Session(region_name=region)
+        self._cloudwatch, self._sns = session.client("cloudwatch"), session.client("sns")
+        self.calls = 0
+
+    def alarms(self, prefix: str) -> Mapping[str, Standing]:
+        """Every alarm whose name begins so, by the rest of its name."""
+        found: dict[str, Standing] = {}
+        token: dict[str, str] = {}
+        while True:
+            page = self._ask(
+                self._cloudwatch.describe_alarms,
+                AlarmNamePrefix=prefix,
+                AlarmTypes=["MetricAlarm", "CompositeAlarm"],
+                MaxRecords=MOST_ALARMS,
+                **token,
+            )
+            for each in (*page["MetricAlarms"], *page["CompositeAlarms"]):
+                name = each["AlarmName"].removeprefix(prefix)
+                found[name] = Standing(
+                    name,
+                    each["StateValue"],
+                    each.get("StateTransitionedTimestamp") or each.get("StateUpdatedTimestamp"),
+                    each.get("StateReason") or "",
+                    each.get("Threshold"),
+                    {one["Name"]: one["Value"] for one in each.get("Dimensions") or ()},
+                    each.get("ActionsSuppressedBy") or "",
+                )
+            if not page.get("NextToken"):
+                return found
+            token = {"NextToken": page["NextToken"]}
+
+    def series(
+        self, wanted: Sequence[Wanted], start: datetime, end: datetime, period_seconds: int
+    ) -> Mapping[str, list[tuple[datetime, float]]]:
+        """Data by id, oldest first."""
+        queries = [_query(each, period_seconds) for each in wanted]
+        found: dict[str, list[tuple[datetime, float]]] = {}
+        token: dict[str, str] = {}
+        while True:
+            page = self._ask(
+                self._cloudwatch.get_metric_data,
+                MetricDataQueries=queries,
+                StartTime=start,
+                EndTime=end,
+                ScanBy="TimestampAscending",
+                **token,
+            )
+            for each in page["MetricDataResults"]:
+                found.setdefault(each["Id"], []).extend(zip(each["Timestamps"], each["Values"], strict=True))
+            if not page.get("NextToken"):
+                return found
+            token = {"NextToken": page["NextToken"]}
+
+    def unconfirmed(self, topic_name: str) -> list[str]:
+        """Addresses of the topic that have not followed the link in their mail."""
+        account = self._account()
+        try:
+            page = self._ask(
+                self._sns.list_subscriptions_by_topic,
+                TopicArn=f"arn:aws:sns:{self._sns.meta.region_name}:{account}:{topic_name}",
+            )
+        except TerraceError:
+            return []
+        return [each["Endpoint"] for each in page["Subscriptions"] if each["SubscriptionArn"] == PENDING]
+
+    def publish(self, namespace: str, data: Sequence[Mapping[str, Any]]) -> None:
+        """Puts metric data."""
+        self._ask(self._cloudwatch.put_metric_data, Namespace=namespace, MetricData=list(data))
+
+    def _account(self) -> str:
+        return self._arn.split(":")[4] if self._arn else ""
+
+    _arn = ""
+
+    def _ask(self, call: Any, **parameters: Any) -> Any:
+        self.calls += 1
+        try:
+            answer = call(**parameters)
+        except (ClientError, BotoCoreError) as error:
+            raise TerraceError(
+                Fault(
+                    "AWS", str(error), "See whether the credentials belong to the stack's account and region"
+                )
+            ) from error
+        for each in (*answer.get("MetricAlarms", ()), *answer.get("CompositeAlarms", ())):
+            self._arn = each["AlarmArn"]
+            break
+        return answer
+
+
+def _query(wanted: Wanted, period_seconds: int) -> dict[str, Any]:
+    query: dict[str, Any] = {"Id": wanted.id, "ReturnData": wanted.returned}
+    if wanted.expression:
+        return {**query, "Expression": wanted.expression, "Period": period_seconds}
+    dimensions = [{"Name": name, "Value": value} for name, value in wanted.dimensions.items()]
+    metric = {"Namespace": wanted.namespace, "MetricName": wanted.metric, "Dimensions": dimensions}
+    return {**query, "MetricStat": {"Metric": metric, "Period": period_seconds, "Stat": wanted.statistic}}

@@ -1,0 +1,254 @@
+"""What a stack costs, what a change of it costs, and how an estimate stands against a bill."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from infra.core.cost import (
+    Basis,
+    CostLine,
+    Scope,
+    Span,
+    StackCost,
+    Usage,
+    price_stack,
+    rounded,
+    stage_cost,
+    stage_resources,
+    together,
+)
+from infra.core.cost.diff import CostDiff, cost_diff
+from infra.core.prices import PriceBook
+from infra.core.stages import listed
+from ops.cost.answer import Answer, Table, about, span, span_data, usd
+
+SMALL_USD = Decimal("0.5")
+"""Lines of use that a bad month does not lift above this are summed up for people."""
+
+
+def stage(name: str, book: PriceBook, usage: Usage, today: date) -> Answer:
+    """A stage's lines: fixed ones with their price, use as ranges."""
+    rung = listed(name)
+    compared = stage_cost(rung, book)
+    if book.reference:
+        rows = tuple(
+            (each.name, usd(each.monthly_usd), str(each.scope), each.note)
+            for each in compared.lines
+            if each.scope is not Scope.USAGE
+        )
+        total = ("as options are compared", usd(compared.compared), "", "")
+        table = Table(
+            f"{name} a month", ("line", "USD", "", "note"), (*rows, total), (1,), (about(book, today),)
+        )
+        return Answer((table,), {"stage": name, "book": book.name, "compared": compared.compared})
+    cost = price_stack(stage_resources(rung), book, usage)
+    data = {
+        "stage": name,
+        "book": book.name,
+        "as_of": book.as_of,
+        "compared": compared.compared,
+        **cost_data(cost),
+    }
+    return Answer(tuple(cost_tables(f"{name} a month", cost, compared.compared, today)), data)
+
+
+def cost_tables(title: str, cost: StackCost, compared: Decimal | None, today: date) -> Sequence[Table]:
+    """A stack's lines, the fixed ones first, and its sums."""
+    fixed = sorted(
+        (each for each in cost.lines if each.basis is Basis.FIXED), key=lambda each: -each.monthly.likely
+    )
+    rows = [(_what(each), usd(each.monthly.likely), _price(each)) for each in fixed if each.monthly.likely]
+    free = sum(1 for each in fixed if not each.monthly.likely)
+    if free:
+        rows.append((f"{free} more within free quantities", usd(Decimal(0)), ""))
+    rows.append(("all fixed lines", usd(cost.fixed), ""))
+    if compared is not None:
+        rows.append(("of these, what options are compared by", usd(compared), "machines, data, addresses"))
+    used = sorted(
+        (each for each in cost.lines if each.basis is not Basis.FIXED), key=lambda each: -each.monthly.likely
+    )
+    use_rows = [
+        (_what(each), usd(each.monthly.likely), span(each.monthly), str(each.basis), each.component.why)
+        for each in used
+        if each.monthly.high >= SMALL_USD
+    ]
+    if small := [each.monthly for each in used if each.monthly.high < SMALL_USD]:
+        together_ = together(small)
+        use_rows.append((f"{len(small)} smaller lines", usd(together_.likely), span(together_), "", ""))
+    use_rows.append(("all use", usd(cost.used.likely), span(cost.used), "", ""))
+    total = cost.total
+    notes = (
+        f"In all {usd(total.likely)} ({usd(total.low)} to {usd(total.high)}), before tax.",
+        about(cost.book, today),
+    )
+    return (
+        Table(title, ("fixed", "USD", "price"), tuple(rows), (1,)),
+        Table("what use decides", ("line", "USD", "P10 to P90", "", "why"), tuple(use_rows), (1, 2), notes),
+    )
+
+
+def cost_data(cost: StackCost) -> dict[str, Any]:
+    """A priced stack for programs."""
+    return {
+        "fixed": cost.fixed,
+        "total": span_data(cost.total),
+        "used": span_data(cost.used),
+        "lines": [
+            {
+                "urn": each.urn,
+                "resource": each.resource,
+                "component": each.component.name,
+                "key": each.component.key,
+                "basis": each.basis,
+                "quantity": span_data(each.component.quantity),
+                "monthly": span_data(each.monthly.rounded()),
+                "usd": each.price.usd,
+                "unit": each.price.unit,
+                "source": each.price.source,
+            }
+            for each in cost.lines
+        ],
+    }
+
+
+def diff(before: StackCost, after: StackCost, title: str, today: date) -> Answer:
+    """Two prices, line by line."""
+    found = cost_diff(before, after)
+    return Answer((diff_table(found, title, today),), diff_data(found))
+
+
+def stages_diff(one: str, other: str, book: PriceBook, usage: Usage, today: date) -> Answer:
+    """What a climb or descent costs a month."""
+    before, after = (price_stack(stage_resources(listed(name)), book, usage) for name in (one, other))
+    return diff(before, after, f"{one} → {other}", today)
+
+
+def diff_table(found: CostDiff, title: str, today: date) -> Table:
+    """The lines that change, the dearest first."""
+    rows = tuple(
+        (
+            each.sign,
+            f"{each.resource}: {each.name}",
+            usd(each.before.monthly.likely) if each.before else "",
+            usd(each.after.monthly.likely) if each.after else "",
+            f"{rounded(each.delta):+,}",
+        )
+        for each in found.changed
+        if rounded(each.delta)
+    )
+    share = f" ({found.percent:+.0f} %)" if found.percent is not None else ""
+    total = found.after.total
+    return Table(
+        f"{title}   {usd(found.before.total.likely)} → {usd(total.likely)} a month, {found.delta:+,.2f}{share}",
+        ("", "line", "before", "after", "difference"),
+        rows,
+        (2, 3, 4),
+        (
+            f"After: {usd(total.low)} to {usd(total.high)}; {found.resting_on_use} lines rest on use.",
+            about(found.after.book, today),
+        ),
+    )
+
+
+def diff_data(found: CostDiff) -> dict[str, Any]:
+    """A difference for programs."""
+    return {
+        "book": found.after.book.name,
+        "before": span_data(found.before.total),
+        "after": span_data(found.after.total),
+        "delta": found.delta,
+        "percent": found.percent,
+        "lines": [
+            {
+                "sign": each.sign,
+                "urn": each.urn,
+                "name": each.name,
+                "before": rounded(each.before.monthly.likely) if each.before else None,
+                "after": rounded(each.after.monthly.likely) if each.after else None,
+                "delta": rounded(each.delta),
+            }
+            for each in found.changed
+        ],
+    }
+
+
+SERVICES: Mapping[str, tuple[str, ...]] = {
+    "Amazon Elastic Compute Cloud": ("ec2.", "ebs.", "nat"),
+    "Amazon Virtual Private Cloud": ("ipv4", "vpce"),
+    "Amazon Relational Database Service": ("rds.",),
+    "Elastic Load Balancing": ("alb",),
+    "Amazon Simple Storage Service": ("s3.",),
+    "AWS Key Management Service": ("kms.",),
+    "AWS Secrets Manager": ("secrets.",),
+    "AmazonCloudWatch": ("cw.", "logs."),
+    "Amazon Simple Notification Service": ("sns.",),
+    "Amazon Route 53": ("route53.",),
+    "AWS WAF": ("waf.",),
+    "AWS Backup": ("backup.",),
+    "AWS Data Transfer": ("traffic.",),
+}
+"""Which of our price keys each line of a bill by service holds (names as Cost Explorer shows them) (verify)."""
+
+
+def calibrate(cost: StackCost, bill: Mapping[str, Decimal], today: date) -> Answer:
+    """The estimate against a month's bill, service by service; what neither knows is shown, not dropped."""
+    estimated: dict[str, Span] = {}
+    for line in cost.lines:
+        service = next(
+            (name for name, keys in SERVICES.items() if line.component.key.startswith(keys)),
+            line.component.key,
+        )
+        before = estimated.get(service, Span.exactly(0))
+        estimated[service] = Span(
+            before.low + line.monthly.low,
+            before.likely + line.monthly.likely,
+            before.high + line.monthly.high,
+        )
+    rows = []
+    data = []
+    for service in sorted({*estimated, *bill}):
+        thought, billed = estimated.get(service), bill.get(service)
+        within = thought is not None and billed is not None and thought.low <= billed <= thought.high
+        off = (billed or Decimal(0)) - (thought.likely if thought else Decimal(0))
+        verdict = "within the range" if within else "look" if abs(off) >= Decimal(1) else "small"
+        rows.append(
+            (
+                service,
+                usd(thought.likely) if thought else "–",
+                span(thought) if thought else "",
+                usd(billed) if billed is not None else "–",
+                f"{off:+,.2f}",
+                verdict,
+            )
+        )
+        data.append(
+            {
+                "service": service,
+                "estimate": span_data(thought.rounded()) if thought else None,
+                "billed": billed,
+                "off": rounded(off),
+                "verdict": verdict,
+            }
+        )
+    whole = sum(bill.values(), Decimal(0))
+    table = Table(
+        f"estimate {usd(cost.total.likely)} against a bill of {usd(whole)}",
+        ("service", "estimate", "P10 to P90", "bill", "off", ""),
+        tuple(rows),
+        (1, 2, 3, 4),
+        ("Write what was measured into a usage file (--usage), and ask again.", about(cost.book, today)),
+    )
+    return Answer((table,), {"book": cost.book.name, "services": data, "billed": whole})
+
+
+def _what(line: CostLine) -> str:
+    return line.component.name if line.urn == line.resource else f"{line.resource}: {line.component.name}"
+
+
+def _price(line: CostLine) -> str:
+    quantity = line.component.quantity.likely
+    times = f"{quantity.normalize():f} × " if quantity != 1 else ""
+    return f"{times}{line.price.usd} / {line.price.unit}"

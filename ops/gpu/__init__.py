@@ -1,0 +1,1 @@
+"""Using and running the GPU endpoint: receipts, records, reports, money, policies compared."""

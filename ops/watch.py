@@ -1,0 +1,340 @@
+"""The only place that says how a stack stands against its thresholds: state, value, distance, trend, forecast.
+
+States and their times are CloudWatch's own; no value is compared with a threshold here. Value, trend and forecast are
+for a person to read, and decide nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from statistics import median
+from typing import Any, Protocol
+
+from infra.core import alarms as core
+from infra.core import slo
+from infra.core.errors import Fault, TerraceError, nearest
+from infra.core.metrics import BUDGET_LEFT
+from infra.core.naming import Naming
+from infra.core.thresholds import Facts, Severity
+
+HISTORY_DAYS = 14
+LEAST_DAYS_FOR_A_TREND = 5
+FORECAST_DAYS_MOST = 365
+HOUR, FIVE_MINUTES = 3_600, 300
+ORDER = {"ALARM": 0, "INSUFFICIENT_DATA": 1, "OK": 2, "ABSENT": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One alarm as CloudWatch shows it. `since` is when it got into its state, UTC."""
+
+    name: str
+    state: str
+    since: datetime | None
+    reason: str
+    value: float | None
+    dimensions: Mapping[str, str]
+    suppressed_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One series to be fetched: a statistic of a metric, or an expression over others by their ids."""
+
+    id: str
+    namespace: str = ""
+    metric: str = ""
+    dimensions: Mapping[str, str] = field(default_factory=dict)
+    statistic: str = ""
+    expression: str = ""
+    returned: bool = True
+
+
+class Cloud(Protocol):
+    """What CloudWatch and SNS are asked; each method is one call, a further one for each hundred alarms."""
+
+    def alarms(self, prefix: str) -> Mapping[str, Standing]:
+        """Every alarm whose name begins so, by the rest of its name."""
+        ...
+
+    def series(
+        self, wanted: Sequence[Wanted], start: datetime, end: datetime, period_seconds: int
+    ) -> Mapping[str, list[tuple[datetime, float]]]:
+        """Data by id, oldest first."""
+        ...
+
+    def unconfirmed(self, topic_name: str) -> list[str]:
+        """Addresses of the topic that have not followed the link in their mail."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One threshold of one thing, all its levels together. Values are in the unit that is shown."""
+
+    name: str
+    title: str
+    unit: str
+    above: bool
+    state: str
+    severity: str
+    since: datetime | None
+    reason: str
+    suppressed_by: str
+    value: float | None
+    warn: float | None
+    review: float | None
+    distance_percent: float | None
+    per_day: float | None
+    crosses_on: str
+    means: str
+    do: str
+    series: tuple[tuple[datetime, float], ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain values, without the series."""
+        found = asdict(self)
+        del found["series"]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a stack stands."""
+
+    stack: str
+    stage: str
+    at: datetime
+    rows: tuple[Row, ...]
+    composites: tuple[Standing, ...]
+    budgets: Mapping[str, float]
+    """Error budget left of the last 14 days in per cent, by objective; only those with events."""
+    unconfirmed: tuple[str, ...]
+    deploying: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return {
+            "stack": self.stack,
+            "stage": self.stage,
+            "at": self.at.isoformat(),
+            "deploying": self.deploying,
+            "unconfirmed": list(self.unconfirmed),
+            "error_budget_left_percent": dict(self.budgets),
+            "composites": [
+                {
+                    "name": each.name,
+                    "state": each.state,
+                    "since": each.since,
+                    "suppressed_by": each.suppressed_by,
+                }
+                for each in self.composites
+            ],
+            "thresholds": [row.as_json() for row in self.rows],
+        }
+
+
+def look(cloud: Cloud, facts: Facts, naming: Naming, *, stage: str, now: datetime | None = None) -> Report:
+    """How the stack stands now; at most five calls.
+
+    Raises:
+        TerraceError: the stack has no alarms at all: it does not stand, or before this version's.
+    """
+    now = now or datetime.now(UTC)
+    made = core.alarm_set(facts)
+    standing = cloud.alarms(naming.physical(""))
+    if not standing:
+        raise TerraceError(
+            Fault(
+                f"stack {naming.stack}",
+                "has no alarms in this account and region",
+                f"pulumi up -s {naming.stack}",
+            )
+        )
+    rows = _grouped(made)
+    wanted = [
+        each
+        for index, alarms in enumerate(rows.values())
+        for each in _wanted(f"r{index}", alarms[0], naming, standing.get(alarms[0].name, _NONE))
+    ]
+    history = cloud.series(
+        [*wanted, *_budget_wanted(facts, naming)], now - timedelta(days=HISTORY_DAYS), now, HOUR
+    )
+    recent = cloud.series(wanted, now - timedelta(hours=3), now, FIVE_MINUTES)
+    found = [
+        _row(alarms, standing, history.get(f"r{index}", []), recent.get(f"r{index}", []), now)
+        for index, alarms in enumerate(rows.values())
+    ]
+    return Report(
+        naming.stack,
+        stage,
+        now,
+        tuple(sorted(found, key=lambda row: (ORDER.get(row.state, 9), row.name))),
+        tuple(standing[each.name] for each in made.composites if each.name in standing),
+        _budgets(facts, history),
+        tuple(cloud.unconfirmed(naming.physical("alarms"))),
+        standing.get(f"stack-{core.DEPLOYING}", _NONE).state == "ALARM",
+    )
+
+
+def explain(facts: Facts, name: str) -> core.Alarm:
+    """The definition of an alarm by its name, with or without its level.
+
+    Raises:
+        TerraceError: there is none of that name in this stack.
+    """
+    made = {alarm.name: alarm for alarm in core.alarm_set(facts).alarms}
+    for candidate in (name, *(f"{name}-{severity.value}" for severity in Severity), f"app-{name}-warn"):
+        if candidate in made:
+            return made[candidate]
+    raise TerraceError(
+        Fault(name, "is no alarm of this stack", f"scripts/watch.py status lists them{nearest(name, made)}")
+    )
+
+
+_NONE = Standing("", "ABSENT", None, "", None, {})
+
+
+def _grouped(made: core.AlarmSet) -> dict[str, list[core.Alarm]]:
+    """The levels of one threshold of one thing, together."""
+    rows: dict[str, list[core.Alarm]] = {}
+    for alarm in made.alarms:
+        if alarm.threshold is not None:
+            rows.setdefault(f"{alarm.subject}-{alarm.threshold.key}", []).append(alarm)
+    return rows
+
+
+def _wanted(id_: str, alarm: core.Alarm, naming: Naming, standing: Standing) -> list[Wanted]:
+    """The series of a row, with the dimensions that the alarm has in CloudWatch."""
+    found = []
+    for part in alarm.parts:
+        metric = part.metric
+        known = {**standing.dimensions, "Stack": naming.stack, **dict(metric.fixed)}
+        dimensions = {name: known[name] for name in metric.dimensions if name in known}
+        space = metric.space.named(naming.project, naming.stack)
+        own = id_ if not alarm.expression else f"{id_}{part.id}"
+        found.append(
+            Wanted(own, space, metric.name, dimensions, part.statistic, returned=not alarm.expression)
+        )
+    if alarm.expression:
+        expression = alarm.expression.replace("m1", f"{id_}m1").replace("m2", f"{id_}m2")
+        found.append(Wanted(id_, expression=expression))
+    return found
+
+
+def _row(
+    alarms: Sequence[core.Alarm],
+    standing: Mapping[str, Standing],
+    history: Sequence[tuple[datetime, float]],
+    recent: Sequence[tuple[datetime, float]],
+    now: datetime,
+) -> Row:
+    shown = [standing.get(alarm.name, _NONE) for alarm in alarms]
+    # The level that speaks: the highest in ALARM, else the first.
+    speaking = max((index for index, each in enumerate(shown) if each.state == "ALARM"), default=0)
+    alarm, state = alarms[speaking], shown[speaking]
+    threshold = alarms[0].threshold
+    assert threshold is not None  # noqa: S101 grouped by it
+    scale = float(threshold.scale)
+    counted = alarm.parts[0].statistic in ("Sum", "SampleCount") and not alarm.expression
+    per_hour = alarm.period_seconds / HOUR if counted else 1.0
+    series = tuple((moment, value * per_hour * scale) for moment, value in history)
+    value = series[-1][1] if series else None
+    if recent and alarm.period_seconds <= FIVE_MINUTES:
+        value = recent[-1][1] * scale * (alarm.period_seconds / FIVE_MINUTES if counted else 1.0)
+    levels = {each.severity: float(round(each.value * threshold.scale, 9)) for each in alarms}
+    warn = levels.get(Severity.WARN, levels.get(Severity.PAGE))
+    review = levels.get(Severity.REVIEW)
+    bound = review if review is not None else warn
+    slope = trend_per_day(series)
+    return Row(
+        name=f"{alarm.subject}-{threshold.key}",
+        title=threshold.title,
+        unit=threshold.unit,
+        above=threshold.above,
+        state=state.state,
+        severity=alarm.severity.value if state.state == "ALARM" else "",
+        since=state.since,
+        reason=state.reason,
+        suppressed_by=state.suppressed_by,
+        value=value,
+        warn=warn,
+        review=review,
+        distance_percent=distance(value, bound, above=threshold.above),
+        per_day=slope,
+        crosses_on=forecast(value, slope, bound, above=threshold.above, now=now),
+        means=threshold.means,
+        do=alarm.do,
+        series=series,
+    )
+
+
+def distance(value: float | None, bound: float | None, *, above: bool) -> float | None:
+    """How far a value is from its bound, in per cent of the bound; negative beyond it."""
+    if value is None or not bound:
+        return None
+    return (bound - value if above else value - bound) / abs(bound) * 100
+
+
+def trend_per_day(series: Sequence[tuple[datetime, float]]) -> float | None:
+    """The median of the slopes between all pairs of daily means (Theil-Sen); None with fewer than five days."""
+    days: dict[int, list[float]] = {}
+    for moment, value in series:
+        days.setdefault(moment.toordinal(), []).append(value)
+    if len(days) < LEAST_DAYS_FOR_A_TREND:
+        return None
+    means = sorted((day, sum(values) / len(values)) for day, values in days.items())
+    return median(
+        (later - earlier) / (last - first)
+        for index, (first, earlier) in enumerate(means)
+        for last, later in means[index + 1 :]
+    )
+
+
+def forecast(
+    value: float | None, per_day: float | None, bound: float | None, *, above: bool, now: datetime
+) -> str:
+    """The day on which the trend meets the bound (ISO date), or nothing: not within a year, or not at all."""
+    if value is None or not per_day or bound is None or (per_day > 0) is not above:
+        return ""
+    days = (bound - value) / per_day
+    if days < 0 or days > FORECAST_DAYS_MOST:
+        return ""
+    return (now + timedelta(days=days)).date().isoformat()
+
+
+def _budget_wanted(facts: Facts, naming: Naming) -> list[Wanted]:
+    return [
+        Wanted(f"b{index}{part}", metric.space.named(naming.project, naming.stack), metric.name, {}, "Sum")
+        for index, objective in enumerate(slo.objectives(facts))
+        for part, metric in (("total", objective.total), ("bad", objective.bad))
+    ]
+
+
+def _budgets(facts: Facts, history: Mapping[str, list[tuple[datetime, float]]]) -> dict[str, float]:
+    found = {}
+    for index, objective in enumerate(slo.objectives(facts)):
+        total, bad = (
+            Decimal(str(sum(value for _, value in history.get(f"b{index}{part}", []))))
+            for part in ("total", "bad")
+        )
+        if total:
+            found[objective.name] = float(slo.budget_left_percent(objective.target_percent, total, bad))
+    return found
+
+
+def budget_data(report: Report) -> list[dict[str, Any]]:
+    """What is put as metric data, so that the budget left can be seen over time."""
+    return [
+        {
+            "MetricName": BUDGET_LEFT.name,
+            "Dimensions": [{"Name": "Stack", "Value": report.stack}, {"Name": "Objective", "Value": name}],
+            "Value": left,
+            "Unit": BUDGET_LEFT.unit.value,
+            "Timestamp": report.at,
+        }
+        for name, left in report.budgets.items()
+    ]

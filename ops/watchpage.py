@@ -1,0 +1,144 @@
+"""How a report of the thresholds looks: in a terminal, and as one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from jinja2 import Environment
+from rich.console import Group
+from rich.text import Text
+
+from ops.talk import table
+from ops.watch import Report, Row
+
+WIDTH, HEIGHT = 320, 72
+_COLOURS = {"ALARM": "bold red", "INSUFFICIENT_DATA": "yellow", "OK": "green"}
+_WORDS = {"ALARM": "alarm", "INSUFFICIENT_DATA": "no data", "OK": "ok", "ABSENT": "absent"}
+
+
+def rendered(report: Report) -> Group:
+    """For a terminal."""
+    rows = [
+        (
+            _state(row),
+            row.name,
+            _number(row.value, row.unit),
+            _number(row.warn, ""),
+            _number(row.review, ""),
+            "" if row.distance_percent is None else f"{row.distance_percent:+.0f} %",
+            "" if row.per_day is None else f"{row.per_day:+.2g}/day",
+            row.crosses_on,
+        )
+        for row in report.rows
+    ]
+    columns = ("state", "threshold", "value", "warn", "review", "room", "trend", "crossed on")
+    lines = [Text(each, style="yellow") for each in sentences(report)]
+    return Group(*lines, table(columns, rows, right=(2, 3, 4, 5, 6)))
+
+
+def sentences(report: Report) -> list[str]:
+    """What a person should know besides the table."""
+    found = [
+        f"{each.name} is in {each.state}"
+        + (f", its messages held back by {each.suppressed_by}" if each.suppressed_by else "")
+        for each in report.composites
+        if each.state == "ALARM"
+    ]
+    if report.deploying:
+        found.append("A deploy or a climb is under way: composite alarms tell nobody until it is over.")
+    found += [
+        f"{address} has not confirmed its subscription: no alarm reaches it. Follow the link in the mail of SNS."
+        for address in report.unconfirmed
+    ]
+    for row in report.rows:
+        if row.state == "ALARM":
+            found.append(f"{row.title}: {row.means} Do: {row.do}")
+    return found
+
+
+def _state(row: Row) -> str:
+    word = row.severity or _WORDS.get(row.state, row.state)
+    colour = _COLOURS.get(row.state, "dim")
+    return f"[{colour}]{word}[/{colour}]{_age(row.since)}"
+
+
+def _age(since: datetime | None) -> str:
+    return "" if since is None else f" {since:%m-%d %H:%M}"
+
+
+def _number(value: float | None, unit: str) -> str:
+    if value is None:
+        return "–" if unit else ""
+    return f"{value:,.4g} {unit}".strip()
+
+
+def chart(row: Row) -> str:
+    """The series as an SVG path with the levels as lines; empty with fewer than two data."""
+    if len(row.series) < 2:
+        return ""
+    levels = [each for each in (row.warn, row.review) if each is not None]
+    top = max([value for _, value in row.series] + levels) * 1.1 or 1
+    first, last = row.series[0][0].timestamp(), row.series[-1][0].timestamp()
+
+    def point(moment: datetime, value: float) -> str:
+        x = (moment.timestamp() - first) / max(last - first, 1) * WIDTH
+        return f"{x:.1f},{HEIGHT - value / top * HEIGHT:.1f}"
+
+    lines = "".join(
+        '<line x1="0" x2="{0}" y1="{1:.1f}" y2="{1:.1f}" class="{2}"/>'.format(
+            WIDTH, HEIGHT - level / top * HEIGHT, name
+        )
+        for name, level in zip(("warn", "review"), levels, strict=False)
+    )
+    points = " ".join(point(moment, value) for moment, value in row.series)
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{lines}<polyline points="{points}"/></svg>'
+
+
+def page(report: Report) -> str:
+    """One HTML page with a chart for each threshold that has data."""
+    environment = Environment(autoescape=True)
+    return environment.from_string(_PAGE).render(
+        report=report,
+        cards=[(row, chart(row), _WORDS.get(row.state, row.state)) for row in report.rows],
+        sentences=sentences(report),
+        number=_number,
+    )
+
+
+def counts(rows: Sequence[Row]) -> dict[str, int]:
+    """How many rows are in each state."""
+    return {state: sum(row.state == state for row in rows) for state in _WORDS}
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{{ report.stack }}: thresholds</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+body{font:14px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:1100px;padding:0 1rem;color:#1c2430;
+background:#f6f7f9}
+h1{font-size:1.4rem;margin:0 0 .2rem} .sub{color:#5b6675;margin:0 0 1.2rem}
+.note{background:#fff4d6;border-left:4px solid #d99a00;padding:.5rem .8rem;margin:.4rem 0}
+.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(320px,1fr));gap:1rem;margin-top:1.2rem}
+.card{background:#fff;border-radius:8px;padding:.8rem 1rem;box-shadow:0 1px 3px #0002;border-top:4px solid #9aa5b1}
+.card.ALARM{border-color:#c62828}.card.OK{border-color:#2e7d32}.card.INSUFFICIENT_DATA{border-color:#d99a00}
+.card h2{font-size:1rem;margin:0;display:flex;justify-content:space-between}
+.card small{color:#5b6675} .value{font-size:1.5rem;font-variant-numeric:tabular-nums}
+svg{width:100%;height:72px;margin:.4rem 0;overflow:visible} polyline{fill:none;stroke:#1565c0;stroke-width:1.5}
+line{stroke-width:1;stroke-dasharray:4 3}.warn{stroke:#d99a00}.review{stroke:#c62828}
+.budget{display:inline-block;background:#fff;border-radius:8px;padding:.5rem .9rem;margin-right:.6rem;
+box-shadow:0 1px 3px #0002}
+</style></head><body>
+<h1>{{ report.stack }} at {{ report.stage }}</h1>
+<p class="sub">{{ report.at.strftime("%Y-%m-%d %H:%M UTC") }} · states are CloudWatch's own · dashed: warn, review</p>
+{% for each in sentences %}<p class="note">{{ each }}</p>{% endfor %}
+{% for name, left in report.budgets.items() %}<span class="budget">{{ name }} error budget left
+<b>{{ "%.1f"|format(left) }} %</b></span>{% endfor %}
+<div class="grid">{% for row, chart, word in cards %}
+<section class="card {{ row.state }}"><h2>{{ row.title }} <small>{{ word }}</small></h2>
+<div class="value">{{ number(row.value, row.unit) }}</div>{{ chart|safe }}
+<small>warn {{ number(row.warn, row.unit) }}{% if row.review is not none %}
+· review {{ number(row.review, row.unit) }}{% endif %}
+{% if row.crosses_on %} · crossed on {{ row.crosses_on }}{% endif %}<br>{{ row.means }}</small></section>
+{% endfor %}</div></body></html>
+"""

@@ -1,0 +1,378 @@
+#!/usr/bin/env python3
+"""The GPU endpoint: how it stands, which mode it is in, receipts read by it, what it costs."""
+
+import _venv  # isort: skip  # first: the rest needs the project's environment
+
+import getpass
+import socket
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from infra.clients.calling import Caller
+from infra.clients.over_httpx import HttpxTransport
+from infra.clients.runpod import RunPod
+from infra.clients.runpod_key import find_key
+from infra.core.errors import Fault, TerraceError
+from infra.core.gpu import simulate as simulation
+from infra.core.gpu.decide import Override
+from infra.core.gpu.definition import load, load_policy
+from infra.core.gpu.modes import Mode
+from infra.core.gpu.optimum import optimum
+from infra.core.gpu.traces import SHAPES, make
+from infra.core.naming import Naming
+from infra.host.box.gpu.aws import Given, S3Store, clients, given
+from infra.host.box.gpu.controller import Controller
+from infra.host.box.gpu.record import Journal, take_override
+from infra.settings import project_name
+from ops import stackfile
+from ops.adapters.aws_account import AwsAccount
+from ops.adapters.gpu import PublishedDigests
+from ops.gpu.images import prepare
+from ops.gpu.pin import pin as pin_digests
+from ops.gpu.report import chart
+from ops.gpu.report import report as make_report
+from ops.gpu.usage import Pending, Reader, Records
+from ops.talk import Exit, Output, command, confirm, err, show, step, table
+
+ROOT = _venv.ROOT
+RECORDS = ROOT / ".local" / "gpu"
+app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode=None)
+key_app = typer.Typer(help="The RunPod key of a stack.", no_args_is_help=True)
+secret_app = typer.Typer(help="Secret variables of the worker.", no_args_is_help=True)
+app.add_typer(key_app, name="key")
+app.add_typer(secret_app, name="secret")
+Stack = Annotated[str, typer.Option("--stack", "-s", help="the stack whose endpoint is meant")]
+Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
+Out = Annotated[Output, typer.Option("--output", "-o", help="how data is printed")]
+
+
+@app.command()
+@command
+def status(*, stack: Stack = "dev", output: Out = Output.TABLE) -> None:
+    """Say how the endpoint stands: workers, queue, mode, lease, money."""
+    naming, region, found = _given(stack)
+    api, jobs = clients(naming, found, region=region, transport=HttpxTransport())
+    endpoint = api.endpoint(found.plan.endpoint_id)
+    if endpoint is None:
+        raise TerraceError(Fault(found.plan.endpoint_id, "is gone", "pulumi refresh, then pulumi up"))
+    health, document = jobs.health(), S3Store(found.bucket, region).load()[0]
+    workers = api.workers(endpoint.id)
+    data: dict[str, Any] = {
+        "endpoint": endpoint.id,
+        "name": endpoint.name,
+        "set": str(endpoint.workers),
+        "mode": document.state.mode.value,
+        "workers": [f"{each.id} {each.status.value}" for each in workers],
+        "queued": health.queued,
+        "in_progress": health.in_progress,
+        "completed": health.completed,
+        "failed": health.failed,
+        "leader": document.lease.holder or "none yet",
+        "override": ""
+        if document.override is None
+        else f"{document.override.mode}: {document.override.reason}",
+        "month_usd": round(document.money.usd, 4),
+        "budget_usd": found.plan.budget_usd,
+    }
+    show(data, table(("", ""), [(name, _plain(value)) for name, value in data.items()]), output)
+
+
+@app.command()
+@command
+def plan(*, output: Out = Output.TABLE) -> None:
+    """Show what runpod/endpoint.yaml comes to, with the arithmetic of the GPU's memory. Asks nobody."""
+    definition = load()
+    lines = definition.memory_lines()
+    rows = [
+        *lines,
+        ("longest request", f"{definition.request_tokens} tokens"),
+        ("image", definition.image.reference),
+    ]
+    rows += [(f"stand-in: {path}", "fill it with: scripts/gpu.py pin") for path in definition.stand_ins]
+    show({"memory": dict(lines), "stand_ins": definition.stand_ins}, table(("", ""), rows, right=()), output)
+
+
+@app.command()
+@command
+def mode(
+    wanted: Annotated[str, typer.Argument(help="flex, soft, active or closed; auto ends an override")],
+    *,
+    hours: Annotated[float, typer.Option(help="how long it holds, up to 336")] = 4.0,
+    reason: Annotated[str, typer.Option(help="why; it is kept in the journal")] = "",
+    stack: Stack = "dev",
+    yes: Yes = False,
+) -> None:
+    """Override the controller for a while. The budget still comes before it."""
+    naming, region, found = _given(stack)
+    known = [each.value for each in Mode] + ["auto"]
+    if wanted not in known:
+        raise typer.BadParameter(f"{wanted!r} is none of {', '.join(known)}")
+    if not 0 < hours <= 336:
+        raise typer.BadParameter(f"{hours} is not within 0 and 336 hours")
+    chosen = None
+    if wanted != "auto":
+        if not reason:
+            raise typer.BadParameter("--reason is missing: somebody will ask why")
+        chosen = Override(Mode(wanted), time.time() + hours * 3600, getpass.getuser(), reason)
+    what = "end the override" if chosen is None else f"keep {wanted} for {hours:g} h"
+    confirm(f"Endpoint {found.plan.endpoint_id} of {naming.prefix}: {what}?", yes=yes)
+    take_override(S3Store(found.bucket, region), chosen)
+    err.print(f"{naming.prefix}: {what}; the controller acts at its next round", markup=False)
+
+
+@app.command()
+@command
+def run(
+    *,
+    stack: Stack = "dev",
+    rounds: Annotated[int, typer.Option(help="how many rounds; 0: until interrupted")] = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what would be set, and set nothing")
+    ] = False,
+) -> None:
+    """Be the controller from here: one round a minute, leading only where no box leads."""
+    naming, region, found = _given(stack)
+    api, jobs = clients(naming, found, region=region, transport=HttpxTransport())
+    controller = Controller(
+        api, jobs, S3Store(found.bucket, region), Journal(RECORDS / f"{stack}.journal.jsonl"), found.plan,
+        found.policy, socket.gethostname(), time.time, dry_run=dry_run,
+    )  # fmt: skip
+    count = 0
+    while True:
+        made = controller.round()
+        err.print(f"{datetime.now(UTC):%H:%M:%S}  {made.role:<9} {made.said}", markup=False)
+        count += 1
+        if count == rounds:
+            return
+        time.sleep(made.next_check_seconds)
+
+
+@app.command()
+@command
+def invoke(
+    picture: Annotated[Path, typer.Argument(help="a photo of a receipt")],
+    *,
+    stack: Stack = "dev",
+    wait: Annotated[
+        float, typer.Option(help="seconds to wait; 0: three cold starts and the job's timeout")
+    ] = 0.0,
+    output: Out = Output.TABLE,
+) -> None:
+    """Read a receipt by the endpoint and print it. A cold start is waited for; nothing is sent twice."""
+    naming, region, found = _given(stack)
+    _, jobs = clients(naming, found, region=region, transport=HttpxTransport())
+    definition = load()
+    made = prepare(picture, largest_pixels=definition.largest_pixels)
+    reader = Reader(jobs, definition, found.policy.cold_start_seconds)
+    with step("receipt", "a worker reads it; a cold start takes minutes") as line:
+        answered = reader.read(made, wait_seconds=wait or None)
+        line.says(f"{made.width} x {made.height}, {made.tokens} tokens")
+    if isinstance(answered, Pending):
+        err.print(f"Job {answered.job_id} is {answered.said}; it goes on without us", markup=False)
+        raise typer.Exit(Exit.INTERRUPTED)
+    Records(RECORDS / f"{stack}.records.jsonl").add(answered.record)
+    if answered.is_double:
+        err.print("The answer is the double's: no model has looked at this picture", markup=False)
+    receipt = answered.reading.receipt
+    if receipt is None:
+        verdict = answered.reading.verdict.value
+        raise TerraceError(
+            Fault(str(picture), f"was not read ({verdict}): {answered.reading.why}", "Look at it")
+        )
+    rows = [(item.name, f"{item.quantity}", f"{item.amount}") for item in receipt.items]
+    rows += [("tax" + (" (in the items)" if receipt.tax_included else ""), "", f"{receipt.tax}")]
+    rows += [(f"total {receipt.currency}", "", f"{receipt.total}")]
+    head = (f"{receipt.merchant}, {receipt.date}", "quantity", "amount")
+    data = {
+        "merchant": receipt.merchant, "date": receipt.date, "currency": receipt.currency, "total": receipt.total,
+        "tax": receipt.tax, "items": [[item.name, item.quantity, item.amount] for item in receipt.items],
+        "double": answered.is_double,
+    }  # fmt: skip
+    show(data, table(head, rows, right=(1, 2)), output)
+
+
+@app.command()
+@command
+def report(
+    *,
+    stack: Stack = "dev",
+    svg: Annotated[Path | None, typer.Option(help="where the chart is written")] = None,
+    output: Out = Output.TABLE,
+) -> None:
+    """Say what the records of a validation come to: quality, failure patterns, waits."""
+    records = Records(RECORDS / f"{stack}.records.jsonl").all()
+    made = make_report(records)
+    if svg is not None:
+        svg.write_text(chart(records), encoding="utf-8")
+        err.print(f"chart written: {svg}", markup=False)
+    show(made.as_data(), table(("", ""), [(name, _plain(v)) for name, v in made.as_data().items()]), output)
+
+
+@app.command()
+@command
+def bill(*, stack: Stack = "dev", days: int = 30, output: Out = Output.TABLE) -> None:
+    """Show what RunPod has billed, beside what the controller has counted this month."""
+    naming, region, found = _given(stack)
+    api, _ = clients(naming, found, region=region, transport=HttpxTransport())
+    now = datetime.now(UTC)
+    records = api.billing(start=now - timedelta(days=days), end=now, endpoint_id=found.plan.endpoint_id)
+    counted = S3Store(found.bucket, region).load()[0].money
+    month = sum((each.gpu_usd for each in records if each.start.strftime("%Y-%m") == counted.month), start=0)
+    rows = [
+        (f"{each.start:%Y-%m-%d}", f"{each.total_usd:.4f}", f"{each.gpu_usd:.4f}", f"{each.disk_usd:.4f}")
+        for each in records
+    ]
+    rows.append((f"{counted.month} billed / counted", f"{month:.4f}", f"{counted.usd:.4f}", ""))
+    data = {
+        "days": [[each.start, each.total_usd, each.gpu_usd, each.disk_usd, each.fee_usd] for each in records],
+        "counted_usd": counted.usd, "billed_gpu_usd": month, "month": counted.month,
+    }  # fmt: skip
+    show(data, table(("day", "total USD", "GPU", "disk"), rows, right=(1, 2, 3)), output)
+
+
+@app.command()
+@command
+def simulate(
+    *,
+    shape: Annotated[str, typer.Option(help=f"one of {', '.join(SHAPES)}")] = "meals",
+    users: int = 500,
+    days: int = 7,
+    seed: int = 1,
+    output: Out = Output.TABLE,
+) -> None:
+    """Compare policies on made-up arrivals: bill, waits, cold starts, flips, and the clairvoyant optimum."""
+    if shape not in SHAPES:
+        raise typer.BadParameter(f"{shape!r} is none of {', '.join(SHAPES)}")
+    definition, policy = load(), load_policy()
+    if definition.idle_timeouts is None:
+        raise TerraceError(Fault("runpod/endpoint.yaml", "has no idle timeouts", "Scale by QUEUE_DELAY"))
+    made = make(shape, users=users, days=days, seed=seed)
+    best = optimum(made, policy)
+    found = [best] + [
+        simulation.simulate(made, name, choose, policy)
+        for name, choose in simulation.all_policies(policy, made, definition.idle_timeouts).items()
+    ]
+    rows = [_compared(each, best.total_usd) for each in found]
+    head = ("policy", "J USD", "x optimum", "bill USD", "p50 s", "p95 s", "cold starts", "flips")
+    data = [{name: getattr(each, name) for name in each.__slots__} for each in found]
+    show(data, table(head, rows, right=tuple(range(1, 8))), output)
+
+
+@app.command()
+@command
+def adopt(endpoint_id: str, *, stack: Stack = "dev", yes: Yes = False) -> None:
+    """Give an endpoint that stands already the name by which the next `pulumi up` takes it over."""
+    naming, region = _stack(stack)
+    api = _api(naming, region)
+    name = naming.physical(load().name)
+    endpoint = api.endpoint(endpoint_id)
+    if endpoint is None:
+        raise TerraceError(Fault(endpoint_id, "is no endpoint of this key's account", "Look at the id"))
+    if twins := [each.id for each in api.named(name) if each.id != endpoint_id]:
+        raise TerraceError(Fault(name, f"stands already: {', '.join(twins)}", "Delete or rename it first"))
+    if endpoint.name == name:
+        err.print(f"{endpoint_id} bears the name {name} already; pulumi up takes it over", markup=False)
+        return
+    confirm(f"Rename endpoint {endpoint_id} from {endpoint.name} to {name}?", yes=yes)
+    api.patch(endpoint_id, {"name": name})
+    err.print(
+        f"{endpoint_id} is {name}; pulumi up takes it over and shows what it would change", markup=False
+    )
+
+
+@app.command()
+@command
+def registry(name: str, username: str, *, stack: Stack = "dev") -> None:
+    """Give RunPod a credential of a private registry; the password comes from standard input and is kept nowhere."""
+    naming, region = _stack(stack)
+    api = _api(naming, region)
+    if found := [each.id for each in api.registries() if each.name == name]:
+        err.print(f"{name} stands already ({found[0]}); delete it in the console to change it", markup=False)
+        return
+    password = getpass.getpass("password: ") if sys.stdin.isatty() else sys.stdin.read()
+    if not password.strip():
+        raise TerraceError(Fault(name, "got an empty password", "Give it on standard input"))
+    made = api.create_registry(name, username, password.strip())
+    err.print(f"{name} is {made.id}; name it in runpod/endpoint.yaml (registry: {name})", markup=False)
+
+
+@app.command()
+@command
+def pin() -> None:
+    """Write the publishers' digests and the model's revision into runpod/endpoint.yaml."""
+    with step("pin", "asking the registry and the model hub") as line:
+        changed = pin_digests(PublishedDigests())
+        line.says("nothing is newer" if not changed else ", ".join(changed))
+    for name, value in changed.items():
+        err.print(f"  {name}: {value}", markup=False)
+
+
+@key_app.command(name="set")
+@command
+def key_set(*, stack: Stack = "dev") -> None:
+    """Fill the stack's RunPod key from standard input; it is shown nowhere."""
+    naming, region = _stack(stack)
+    _fill(naming.parameter("gpu", "key"), "RunPod key", region, stack)
+
+
+@secret_app.command(name="set")
+@command
+def secret_set(name: str, *, stack: Stack = "dev") -> None:
+    """Fill a secret variable of the worker from standard input."""
+    naming, region = _stack(stack)
+    known = load().secret_environment
+    if name not in known:
+        said = f"Secrets: {', '.join(known) or 'none'} (secret_environment in runpod/endpoint.yaml)"
+        raise TerraceError(Fault(name, "is no secret of the definition", said))
+    _fill(naming.parameter("gpu", "env", name), name, region, stack)
+
+
+def _fill(parameter: str, what: str, region: str, stack: str) -> None:
+    value = getpass.getpass(f"{what}: ") if sys.stdin.isatty() else sys.stdin.read()
+    if not value.strip():
+        raise TerraceError(Fault(what, "got an empty value", "Give it on standard input"))
+    port = AwsAccount(region)
+    if port.parameter_version(parameter) is None:
+        raise TerraceError(Fault(parameter, "is not there", f"Make it first: pulumi up -s {stack}"))
+    port.put_secret(parameter, value.strip())
+    err.print(f"{parameter} is set", markup=False)
+
+
+def _api(naming: Naming, region: str) -> RunPod:
+    return RunPod(Caller(HttpxTransport(), find_key(naming.parameter("gpu", "key"), region=region)))
+
+
+def _compared(found: simulation.Outcome, best_usd: float) -> tuple[str, ...]:
+    money = (f"{found.total_usd:.2f}", f"{found.total_usd / best_usd:.2f}", f"{found.cost_usd:.2f}")
+    if found.policy == "optimum":
+        return (found.policy, *money, "", "", "", "")
+    waits = (f"{found.wait_p50_seconds:.0f}", f"{found.wait_p95_seconds:.0f}")
+    return (found.policy, *money, *waits, f"{found.cold_starts}", f"{found.flips}")
+
+
+def _given(stack: str) -> tuple[Naming, str, Given]:
+    naming, region = _stack(stack)
+    return naming, region, given(naming, region=region)
+
+
+def _stack(stack: str) -> tuple[Naming, str]:
+    path = stackfile.path_of(ROOT, stack)
+    region = stackfile.config(path).get("aws:region")
+    if not region:
+        raise TerraceError(Fault(f"{path.name}: aws:region", "is missing", "Write it, as ap-northeast-2"))
+    return Naming(project_name(ROOT), stack), str(region)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return "\n".join(_plain(each) for each in value) or "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,1 @@
+"""The alarm evaluator against CloudWatch's documentation and against a second, simpler implementation."""

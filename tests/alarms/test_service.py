@@ -1,0 +1,260 @@
+"""The evaluator inside the embedded cloud: boto3 in, states, history, messages and events out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from embedded.alarms.service import AlarmService
+from embedded.aws.hooks import HOOKS
+from embedded.aws.server import ApiServer
+from infra.core.naming import FAKE_AMI
+
+REGION = "ap-northeast-2"
+NOW = datetime.now(UTC).replace(second=0, microsecond=0)
+Aws = Callable[[str], Any]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ApiServer]:
+    with ApiServer() as started:
+        yield started
+
+
+@pytest.fixture
+def aws(server: ApiServer) -> Iterator[Aws]:
+    HOOKS.clear()
+    server.reset()
+    yield lambda service: _client(server.url, service)
+    HOOKS.clear()
+
+
+@cache
+def _client(url: str, service: str) -> Any:
+    make: Any = boto3.client
+    return make(
+        service, endpoint_url=url, region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test"
+    )
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> AlarmService:
+    """A service whose clock stands still until it is told to go on."""
+    return AlarmService(tmp_path / "mail", clock=lambda: NOW)
+
+
+def put_alarm(aws: Aws, **changes: Any) -> None:
+    asked = {
+        "AlarmName": "memory", "Namespace": "CWAgent", "MetricName": "mem_used_percent",
+        "Dimensions": [{"Name": "InstanceId", "Value": "i-1"}], "Statistic": "Average", "Period": 60,
+        "EvaluationPeriods": 3, "Threshold": 80.0, "ComparisonOperator": "GreaterThanThreshold",
+    }  # fmt: skip
+    aws("cloudwatch").put_metric_alarm(**asked | changes)
+
+
+def put_data(aws: Aws, value: float, *, minutes_ago: range) -> None:
+    aws("cloudwatch").put_metric_data(
+        Namespace="CWAgent",
+        MetricData=[
+            {
+                "MetricName": "mem_used_percent", "Value": value, "Timestamp": NOW - timedelta(minutes=minute),
+                "Dimensions": [{"Name": "InstanceId", "Value": "i-1"}],
+            }
+            for minute in minutes_ago
+        ],
+    )  # fmt: skip
+
+
+def shown(aws: Aws, name: str = "memory") -> dict[str, Any]:
+    (found,) = aws("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"]
+    return dict(found)
+
+
+def topic(aws: Aws, *subscriptions: tuple[str, str]) -> str:
+    arn = str(aws("sns").create_topic(Name="alarms")["TopicArn"])
+    for protocol, endpoint in subscriptions:
+        aws("sns").subscribe(TopicArn=arn, Protocol=protocol, Endpoint=endpoint)
+    return arn
+
+
+def mails(service: AlarmService) -> list[Any]:
+    return [message_from_bytes(path.read_bytes()) for path in sorted(service._mail.glob("*.eml"))]
+
+
+def test_an_alarm_goes_from_no_data_to_alarm_with_reason_time_and_history(
+    aws: Aws, service: AlarmService
+) -> None:
+    put_alarm(aws)
+    put_data(aws, 93, minutes_ago=range(1, 5))
+    service.evaluate(NOW)
+    found = shown(aws)
+    assert (found["StateValue"], found["StateTransitionedTimestamp"]) == ("ALARM", NOW)
+    assert "3 of the last 3 datapoints [93, 93, 93] breach 80" in found["StateReason"]
+    summaries = aws("cloudwatch").describe_alarm_history(AlarmName="memory")["AlarmHistoryItems"]
+    assert [each["HistorySummary"] for each in summaries] == [
+        "Actions of ALARM carried out",
+        "Alarm updated from INSUFFICIENT_DATA to ALARM",
+        'Alarm "memory" created',
+    ]
+
+
+def test_a_queue_gets_the_message_in_cloudwatchs_own_words(aws: Aws, service: AlarmService) -> None:
+    sqs = aws("sqs")
+    queue = sqs.create_queue(QueueName="alarms")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    put_alarm(aws, AlarmActions=[topic(aws, ("sqs", arn))], AlarmDescription="Memory. Do: look.")
+    put_data(aws, 93, minutes_ago=range(1, 5))
+    service.evaluate(NOW)
+    service.evaluate(NOW + timedelta(minutes=1))
+    (message,) = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
+    body = json.loads(json.loads(message["Body"])["Message"])
+    assert (body["AlarmName"], body["NewStateValue"], body["OldStateValue"]) == (
+        "memory",
+        "ALARM",
+        "INSUFFICIENT_DATA",
+    )
+    assert body["Trigger"]["MetricName"] == "mem_used_percent"
+    assert body["AlarmDescription"] == "Memory. Do: look."
+
+
+def test_the_mail_still_comes_when_a_webhook_and_a_lambda_are_down(aws: Aws, service: AlarmService) -> None:
+    arn = topic(
+        aws,
+        ("http", "http://127.0.0.1:9/dead"),
+        ("lambda", f"arn:aws:lambda:{REGION}:123456789012:function:gone"),
+        ("email", "ops@example.com"),
+    )
+    put_alarm(aws, AlarmActions=[arn])
+    put_data(aws, 93, minutes_ago=range(1, 5))
+    service.evaluate(NOW)
+    (mail,) = mails(service)
+    assert (mail["To"], mail["Subject"]) == ("ops@example.com", f'ALARM: "memory" in {REGION}')
+
+
+def test_a_filter_policy_keeps_the_first_ok_of_a_new_alarm_out_of_the_mail(
+    aws: Aws, service: AlarmService
+) -> None:
+    from infra.components.observability import WORTH_A_MAIL
+
+    arn = topic(aws, ("email", "ops@example.com"))
+    (subscription,) = aws("sns").list_subscriptions_by_topic(TopicArn=arn)["Subscriptions"]
+    for name, value in (("FilterPolicyScope", "MessageBody"), ("FilterPolicy", json.dumps(WORTH_A_MAIL))):
+        aws("sns").set_subscription_attributes(
+            SubscriptionArn=subscription["SubscriptionArn"], AttributeName=name, AttributeValue=value
+        )
+    put_alarm(aws, AlarmActions=[arn], OKActions=[arn])
+    put_data(aws, 20, minutes_ago=range(4, 8))
+    put_data(aws, 93, minutes_ago=range(1, 4))
+    for minute in range(-5, 1):
+        service.evaluate(NOW + timedelta(minutes=minute))
+    put_data(aws, 20, minutes_ago=range(1))
+    service.evaluate(NOW + timedelta(minutes=1))
+    assert [each["Subject"].split(":")[0] for each in mails(service)] == ["ALARM", "OK"]
+
+
+def test_a_forced_state_lasts_until_the_next_evaluation(aws: Aws, service: AlarmService) -> None:
+    put_alarm(aws)
+    put_data(aws, 10, minutes_ago=range(1, 5))
+    service.evaluate(NOW)
+    aws("cloudwatch").set_alarm_state(AlarmName="memory", StateValue="ALARM", StateReason="a test")
+    assert shown(aws)["StateValue"] == "ALARM"
+    service.evaluate(NOW + timedelta(minutes=1))
+    assert shown(aws)["StateValue"] == "OK"
+
+
+def test_an_event_goes_to_the_bus(aws: Aws, service: AlarmService) -> None:
+    sqs, events = aws("sqs"), aws("events")
+    queue = sqs.create_queue(QueueName="events")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    events.put_rule(Name="alarms", EventPattern=json.dumps({"source": ["aws.cloudwatch"]}))
+    events.put_targets(Rule="alarms", Targets=[{"Id": "q", "Arn": arn}])
+    put_alarm(aws)
+    put_data(aws, 93, minutes_ago=range(1, 5))
+    service.evaluate(NOW)
+    (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
+    event = json.loads(message["Body"])
+    assert event["detail-type"] == "CloudWatch Alarm State Change"
+    assert (event["detail"]["alarmName"], event["detail"]["state"]["value"]) == ("memory", "ALARM")
+
+
+def test_a_failed_check_reboots_the_instance(aws: Aws, service: AlarmService) -> None:
+    from moto.ec2.models import ec2_backends
+
+    (made,) = aws("ec2").run_instances(ImageId=FAKE_AMI, InstanceType="t4g.large", MinCount=1, MaxCount=1)[
+        "Instances"
+    ]
+    put_alarm(
+        aws, AlarmActions=[f"arn:aws:automate:{REGION}:ec2:reboot"], EvaluationPeriods=1,
+        TreatMissingData="breaching", Dimensions=[{"Name": "InstanceId", "Value": made["InstanceId"]}],
+    )  # fmt: skip
+    service.evaluate(NOW)
+    instance: Any = ec2_backends["123456789012"][REGION].get_instance(made["InstanceId"])
+    assert instance.reboots == 1
+
+
+def test_a_line_of_the_access_log_becomes_a_metric_and_a_latency_has_no_zeros(
+    aws: Aws, service: AlarmService
+) -> None:
+    logs, cloudwatch = aws("logs"), aws("cloudwatch")
+    logs.create_log_group(logGroupName="/access")
+    logs.create_log_stream(logGroupName="/access", logStreamName="i-1")
+    for name, pattern, value, default in (
+        ("errors", "{ $.status >= 500 }", "1", 0.0),
+        ("seconds", "{ $.rt >= 0 && $.llm = 0 }", "$.rt", None),
+    ):
+        more = {} if default is None else {"defaultValue": default}
+        logs.put_metric_filter(
+            logGroupName="/access", filterName=name, filterPattern=pattern,
+            metricTransformations=[{"metricName": name, "metricNamespace": "t/dev", "metricValue": value, **more}],
+        )  # fmt: skip
+    lines = [
+        {"status": 200, "rt": 0.25, "llm": 0},
+        {"status": 200, "rt": 4.5, "llm": 1},
+        {"status": 502, "rt": 0.05, "llm": 0},
+    ]
+    stamp = int((NOW - timedelta(minutes=2)).timestamp() * 1000)
+    for index, line in enumerate(lines):
+        logs.put_log_events(
+            logGroupName="/access", logStreamName="i-1",
+            logEvents=[{"timestamp": stamp + index, "message": json.dumps(line)}],
+        )  # fmt: skip
+
+    def statistics(name: str) -> tuple[float, float]:
+        (point,) = cloudwatch.get_metric_statistics(
+            Namespace="t/dev", MetricName=name, Period=60, Statistics=["Sum", "SampleCount"],
+            StartTime=NOW - timedelta(minutes=5), EndTime=NOW,
+        )["Datapoints"]  # fmt: skip
+        return point["Sum"], point["SampleCount"]
+
+    assert statistics("errors") == (1, 3)
+    assert statistics("seconds") == (pytest.approx(0.3), 2)
+
+
+def test_the_clock_runs_ahead_when_it_is_told_to_and_never_back(aws: Aws, service: AlarmService) -> None:
+    put_alarm(aws, TreatMissingData="breaching", EvaluationPeriods=5)
+    put_data(aws, 10, minutes_ago=range(30))
+    changes = service.advance(NOW + timedelta(hours=2))
+    assert [(each.new, each.at - NOW) for each in changes][-1] == ("ALARM", timedelta(minutes=8))
+    assert service.now == NOW + timedelta(hours=2)
+    with pytest.raises(ValueError, match="time does not run backwards"):
+        service.advance(NOW)
+
+
+def test_a_reset_of_the_cloud_forgets_what_was_evaluated(
+    aws: Aws, service: AlarmService, server: ApiServer
+) -> None:
+    put_alarm(aws)
+    put_data(aws, 93, minutes_ago=range(1, 5))
+    service.evaluate(NOW)
+    server.reset()
+    put_alarm(aws)
+    assert service.evaluate(NOW + timedelta(minutes=1)) == []
+    assert shown(aws)["StateValue"] == "INSUFFICIENT_DATA"

@@ -1,0 +1,1 @@
+"""Deploys on real boxes, under load."""

@@ -1,0 +1,27 @@
+"""Both services at once, on a real box of 16 GB under load."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.served import Served, note
+
+pytestmark = [pytest.mark.box, pytest.mark.drill, pytest.mark.engine]
+
+STAGE = "single-16g"
+
+
+def test_blue_green_answers_every_request_and_every_pending_question(box: Served) -> None:
+    box.publish("v2")
+    with box.under_load() as load:
+        code, outcome = box.release("v2", "--strategy", "blue-green")
+        assert (code, outcome["downtime_seconds"]) == (0, 0)
+        load.until(5_000)
+    report = load.report
+    assert report is not None
+    note(f"blue-green, {outcome['seconds']} s: {report.sentence()}; peak {box.peak_mib:.0f} MiB")
+    assert (report.failed, report.sockets.faults) == (0, ()), report.errors
+    assert report.sockets.clients == report.sockets.closed_by_server == report.sockets.reconnected == 20
+    assert report.sockets.pending_at_close > 0
+    assert report.sockets.asked == report.sockets.answered
+    assert box.serves() == {"v2"}

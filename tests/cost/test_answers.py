@@ -1,0 +1,270 @@
+"""scripts/cost.py: what it answers, against sums written out by hand from the books; and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.core.cost import (
+    DEFAULT,
+    UNKNOWN,
+    Basis,
+    Resource,
+    price_stack,
+    rounded,
+    stage_cost,
+    stage_resources,
+)
+from infra.core.cost.capacity import SCENARIOS, first_stage_for, requests_per_day, single_box_rps
+from infra.core.cost.gpu import Assumptions, Way, active_month, crossing, point
+from infra.core.cost.platforms import platform_costs
+from infra.core.cost.sizing import break_even
+from infra.core.errors import TerraceError
+from infra.core.gpu.modes import Envelope, IdleTimeouts, Wanted
+from infra.core.prices import load
+from infra.core.prices.age import age_faults, stack_faults
+from infra.core.stages import LADDER, Option, listed
+from ops import cost
+
+ROOT = Path(__file__).parents[2]
+SEOUL, DOCUMENT = load("seoul-2026-10"), load("document")
+PRICED = [stage for stage in LADDER if stage.option is not Option.ELASTIC]
+
+MICRO = {"instanceClass": "db.t4g.micro", "storageType": "gp3", "allocatedStorage": 20}
+ROOT_20, ROOT_30 = ({"rootBlockDevice": {"volumeSize": size, "volumeType": "gp3"}} for size in (20, 30))
+
+GPU = "pulumi-python:dynamic/gpu:Endpoint"
+
+
+def script(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "cost.py"), *arguments],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+def test_the_documents_own_totals_come_out_of_its_book() -> None:
+    amounts = {
+        name: round(stage_cost(listed(name), DOCUMENT).compared) for name in ("single-8g", "split", "private")
+    }
+    assert amounts == {"single-8g": 61, "split": 47, "private": 102}
+    both, railway = platform_costs(DOCUMENT)
+    assert round(both.total.likely) == 80
+    assert (round(railway.total.low), round(railway.total.high)) == (85, 90)
+    assert active_month(DOCUMENT) == Decimal(343)
+
+
+def test_requests_a_second_are_the_documents() -> None:
+    daily = requests_per_day(Decimal(60))
+    assert daily == 600
+    assert [f"{each.qps(daily):.2g}" for each in SCENARIOS] == ["0.0069", "0.029", "0.067", "0.17"]
+    assert [round(each) for each in single_box_rps()] == [67, 267]
+
+
+def test_the_fixed_type_pays_above_the_seoul_break_even_that_the_ladder_names() -> None:
+    # (0.094 - 0.0832) / (0.04 x 2) = 13.5 points above the baseline of 30
+    found = break_even("t4g.large", "m6g.large", SEOUL)
+    assert found.cpu_percent == Decimal("43.5")
+
+
+def test_a_way_of_having_a_gpu_that_always_runs_costs_the_same_at_any_load_that_one_carries() -> None:
+    assumed = Assumptions()
+    few, many = (point(SEOUL, assumed, Decimal(per_day)) for per_day in (10, 2_000))
+    # 0.00019 x 3 600 x 730
+    assert few.monthly[Way.ACTIVE] == many.monthly[Way.ACTIVE] == Decimal("499.32")
+    assert few.monthly[Way.FLEX] < many.monthly[Way.FLEX] < many.monthly[Way.ACTIVE]
+
+
+def test_flex_never_overtakes_active_at_one_price_a_second_and_does_at_the_documents_two() -> None:
+    assumed = Assumptions()
+    assert crossing(SEOUL, assumed, Way.FLEX, Way.ACTIVE).per_day is None
+
+
+@pytest.mark.parametrize("stage", PRICED, ids=lambda stage: stage.name)
+def test_a_stages_fixed_lines_are_the_same_by_resource_and_by_part(stage: Any) -> None:
+    by_resource = price_stack(stage_resources(stage), SEOUL)
+    assert by_resource.fixed == stage_cost(stage, SEOUL).fixed
+
+
+@pytest.mark.parametrize("stage", PRICED, ids=lambda stage: stage.name)
+def test_use_is_a_range_with_a_reason_and_never_nothing_for_not_knowing(stage: Any) -> None:
+    for line in price_stack(stage_resources(stage), SEOUL).lines:
+        if line.basis is Basis.ASSUMED:
+            assert line.component.why
+            # Surplus credits follow from the CPU, which is assumed: below the baseline there are none.
+            assert line.component.quantity.high > 0 or line.component.key == "ec2.surplus-credit"
+
+
+def test_a_kind_without_a_price_is_named_with_its_urn_and_not_taken_for_free() -> None:
+    strange = Resource("urn:pulumi:dev::terrace::aws:sagemaker/model:Model::m", "aws:sagemaker/model:Model")
+    with pytest.raises(TerraceError, match="neither priced nor on the list of free kinds") as refused:
+        price_stack([strange], SEOUL)
+    assert refused.value.faults[0].path == strange.urn
+
+
+def test_a_size_that_only_the_update_will_tell_is_named() -> None:
+    volume = Resource("urn::x::v", "aws:ebs/volume:Volume", {"type": "gp3", "size": UNKNOWN})
+    with pytest.raises(TerraceError, match="size is known only after the update"):
+        price_stack([volume], SEOUL)
+
+
+@pytest.mark.parametrize(
+    ("token", "inputs", "monthly"),
+    [
+        ("aws:ec2/instance:Instance", {"instanceType": "t4g.large", **ROOT_20}, "62.56"),  # 60.736 + 1.824
+        ("aws:ec2/instance:Instance", {"instanceType": "m6g.large", **ROOT_30}, "71.36"),  # 68.62 + 2.736
+        ("aws:ebs/volume:Volume", {"type": "gp3", "size": 100}, "9.12"),
+        ("aws:ebs/volume:Volume", {"type": "gp3", "size": 100, "iops": 4000}, "14.82"),  # + 1 000 x 0.0057
+        ("aws:ebs/volume:Volume", {"size": 100}, "11.40"),  # gp2
+        ("aws:ec2/eip:Eip", {}, "3.65"),
+        ("aws:ec2/natGateway:NatGateway", {}, "43.07"),
+        ("aws:lb/loadBalancer:LoadBalancer", {"subnets": ["a", "b"]}, "23.73"),  # 16.425 + 7.30
+        ("aws:lb/loadBalancer:LoadBalancer", {"subnets": ["a", "b"], "internal": True}, "16.43"),
+        ("aws:rds/instance:Instance", MICRO, "20.87"),  # 18.25 + 2.62
+        ("aws:rds/instance:Instance", {**MICRO, "multiAz": True}, "42.47"),  # 37.23 + 5.24
+        ("aws:rds/instance:Instance", {**MICRO, "manageMasterUserPassword": True}, "21.27"),
+        ("aws:ec2/vpcEndpoint:VpcEndpoint", {"vpcEndpointType": "Interface", "subnetIds": ["a", "b"]}, "18.98"),
+        ("aws:ec2/vpcEndpoint:VpcEndpoint", {"vpcEndpointType": "Gateway"}, "0.00"),
+        ("aws:kms/key:Key", {}, "1.00"),
+        ("aws:wafv2/webAcl:WebAcl", {"rules": [{}, {}]}, "7.00"),
+    ],
+)  # fmt: skip
+def test_a_resources_fixed_price_is_the_sum_written_out_by_hand(
+    token: str, inputs: dict[str, Any], monthly: str
+) -> None:
+    assert str(price_stack([Resource("urn::x::r", token, inputs)], SEOUL).fixed) == monthly
+
+
+def test_the_first_ten_alarms_of_an_account_are_free() -> None:
+    alarm = "aws:cloudwatch/metricAlarm:MetricAlarm"
+    twelve = [Resource(f"urn::x::a{n:02}", alarm, {"period": 300}) for n in range(12)]
+    assert str(price_stack(twelve, SEOUL).fixed) == "0.20"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "monthly"),
+    [("off", "0.00"), ("flex", "0.00"), ("soft", "0.00"), ("auto", "0.00"), ("active", "499.32")],
+)
+def test_a_gpu_endpoint_is_priced_by_the_mode_of_its_envelope(wanted: str, monthly: str) -> None:
+    # One worker that always runs: 0.00019 x 3 600 x 730
+    envelope = Envelope(Wanted(wanted), 1, IdleTimeouts(5, 60, 60)).as_data()
+    priced = price_stack([Resource("urn::x::gpu", GPU, {"envelope": envelope})], SEOUL)
+    assert str(priced.fixed) == monthly
+    assert (len(priced.lines) == 0) == (wanted == "off")
+
+
+def test_a_gpu_endpoint_without_a_mode_is_an_error_and_not_taken_for_flex() -> None:
+    with pytest.raises(TerraceError, match="its envelope has no mode"):
+        price_stack([Resource("urn::x::gpu", GPU, {"workers": {"min": 1}})], SEOUL)
+
+
+def test_a_thousand_resources_add_up() -> None:
+    many = [
+        Resource(f"urn::x::v{n}", "aws:ebs/volume:Volume", {"type": "gp3", "size": 10}) for n in range(1000)
+    ]
+    assert price_stack(many, SEOUL).fixed == Decimal("912.00")
+
+
+def test_a_climb_shows_the_line_that_changes_and_the_difference() -> None:
+    found = cost.stages_diff("single-8g", "single-16g", SEOUL, DEFAULT, date(2026, 11, 21))
+    assert found.data["delta"] == Decimal("60.74")
+    assert [
+        (line["sign"], line["before"], line["after"]) for line in found.data["lines"] if line["delta"]
+    ] == [("~", Decimal("60.74"), Decimal("121.47"))]
+
+
+def test_a_bill_is_held_against_the_estimate_service_by_service_and_nothing_is_dropped() -> None:
+    estimate = price_stack(stage_resources(listed("single-8g")), SEOUL)
+    bill = {"Amazon Elastic Compute Cloud": Decimal("72.50"), "AWS Cost Explorer": Decimal("0.03")}
+    found = cost.calibrate(estimate, bill, date(2026, 11, 21)).data
+    verdicts = {each["service"]: each["verdict"] for each in found["services"]}
+    assert verdicts["Amazon Elastic Compute Cloud"] == "within the range"
+    assert verdicts["AWS Cost Explorer"] == "small"
+    assert verdicts["Amazon Virtual Private Cloud"] == "look"
+
+
+@pytest.mark.parametrize(
+    ("users", "stage"),
+    [
+        (500, "single-8g"),
+        (4_000, "single-8g"),
+        (10_000, "split"),
+        (100_000, "elastic-100k"),
+        (2_000_000, None),
+    ],
+)
+def test_so_many_users_stand_on_the_lowest_rung_that_the_documents_leave_them_on(
+    users: int, stage: str | None
+) -> None:
+    found = first_stage_for(Decimal(users))
+    assert (found.name if found else None) == stage
+
+
+def test_an_old_book_answers_nothing_and_a_book_of_elsewhere_prices_no_stack() -> None:
+    assert age_faults(SEOUL, date(2027, 3, 30)) == []
+    (fault,) = age_faults(SEOUL, date(2027, 3, 31))
+    assert "181 days old where 180 are the most" in str(fault)
+    assert any("eu-west-1" in str(each) for each in stack_faults(SEOUL, "eu-west-1", date(2026, 11, 21)))
+    assert any(
+        "comparison alone" in str(each)
+        for each in stack_faults(DOCUMENT, "ap-northeast-2", date(2026, 11, 21))
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("stage", "split"), ("ladder",), ("options",), ("gpu",), ("instance",), ("capacity", "--users", "4000"),
+        ("diff", "single-8g", "private"), ("book",),
+    ],
+    ids=lambda arguments: arguments[0],
+)  # fmt: skip
+def test_every_answer_fits_a_hundred_columns_and_is_data_as_well(arguments: tuple[str, ...]) -> None:
+    shown = script(*arguments)
+    assert shown.returncode == 0, shown.stderr
+    assert max(len(line) for line in shown.stdout.splitlines()) <= 100
+    data = script(*arguments, "--output", "json")
+    assert json.loads(data.stdout)
+    assert data.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("stage", "single-9g"), 1, "is no stage"),
+        (("stage", "single-8g", "--book", "tokyo"), 1, "'tokyo' is no price book"),
+        (("gpu", "--busy-seconds", "0"), 1, "no number above 0"),
+        (("calibrate", "single-8g", "nowhere.yaml"), 1, "cannot be read"),
+        (("capacity", "--users", "0"), 2, "greater than or equal to 1"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused_in_words(
+    arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    done = script(*arguments)
+    assert done.returncode == code, done.stderr
+    assert said in " ".join(done.stderr.replace("│", " ").split())
+    assert "Traceback" not in done.stderr
+
+
+def test_a_measured_use_takes_the_place_of_an_assumption(tmp_path: Path) -> None:
+    usage = tmp_path / "usage.yaml"
+    usage.write_text('observed:\n  snapshots.gib: {value: "40", days: 30, until: 2026-11-01, source: DLM}\n')
+    done = script("stage", "single-8g", "--usage", str(usage), "--output", "json")
+    lines = json.loads(done.stdout)["lines"]
+    (line,) = [each for each in lines if each["key"] == "ebs.snapshot"]
+    assert (line["basis"], line["monthly"]["likely"]) == ("usage-observed", "2.00")
+
+
+def test_every_amount_is_decimal_to_the_cent_and_no_float_comes_in() -> None:
+    for stage in PRICED:
+        fixed = price_stack(stage_resources(stage), SEOUL).fixed
+        assert isinstance(fixed, Decimal)
+        assert fixed == rounded(fixed)

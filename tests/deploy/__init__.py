@@ -1,0 +1,1 @@
+"""Deploys without machines: the engine on a box that is only pretended, and what stands round it."""

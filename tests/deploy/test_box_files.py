@@ -1,0 +1,213 @@
+"""What a deploy keeps on the box's disk: releases, the journal, the lock, Nginx's upstreams, the room for memory."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from infra.core.release import CURRENT_KEY, Part, Strategy, about_key, archive_key
+from infra.host.box.deploy import lock
+from infra.host.box.deploy.errors import DeployError, RefusedError
+from infra.host.box.deploy.journal import FileJournal
+from infra.host.box.deploy.main import main
+from infra.host.box.deploy.memory import BoxMemory
+from infra.host.box.deploy.model import Intent, Outcome, Result, Serving, State, Verb
+from infra.host.box.deploy.proxy import Nginx, render
+from infra.host.box.deploy.store import Store
+from ops import deploy, release
+from tests.deploy.test_release import Bucket, laid_out
+
+
+class ReadBucket:
+    """The same bucket, as a box reads it."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+
+    def read(self, key: str) -> bytes | None:
+        return self._bucket.read(key)
+
+    def chunks(self, key: str) -> Iterator[bytes]:
+        content = self._bucket.objects[key]
+        yield from (content[at : at + 100] for at in range(0, len(content), 100))
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Bucket:
+    made = Bucket()
+    deploy.publish(made, release.pack(laid_out(tmp_path / "one"), tmp_path / "one.tar.gz"))
+    return made
+
+
+def store(bucket: Bucket, directory: Path) -> Store:
+    return Store(directory, ReadBucket(bucket), lambda *_: None)
+
+
+def test_a_published_release_is_fetched_checked_and_then_had_without_the_bucket(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    disk = tmp_path / "releases"
+    taken = store(bucket, disk).take("v1")
+    assert (taken.directory / "backend" / "app.jar").read_text() == "jar"
+    assert [each.name for each in disk.iterdir()] == ["v1"]
+    bucket.objects.clear()
+    assert store(bucket, disk).take("v1").manifest == taken.manifest
+    assert store(bucket, disk).about("v1").parts == tuple(taken.manifest.parts)
+
+
+def test_an_archive_with_another_checksum_leaves_nothing_on_the_disk(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.objects[archive_key("v1")] += b"x"
+    with pytest.raises(DeployError, match="has checksum"):
+        store(bucket, tmp_path / "releases").take("v1")
+    assert list((tmp_path / "releases").iterdir()) == []
+
+
+def test_a_release_damaged_on_the_disk_is_fetched_again(bucket: Bucket, tmp_path: Path) -> None:
+    disk = tmp_path / "releases"
+    taken = store(bucket, disk).take("v1")
+    (taken.directory / "backend" / "app.jar").write_text("rot")
+    assert store(bucket, disk).take("v1").manifest == taken.manifest
+    assert (taken.directory / "backend" / "app.jar").read_text() == "jar"
+
+
+def test_what_is_not_published_is_refused_though_its_archive_is_there(bucket: Bucket, tmp_path: Path) -> None:
+    del bucket.objects[about_key("v1")]
+    with pytest.raises(RefusedError, match="is not published"):
+        store(bucket, tmp_path / "releases").take("v1")
+
+
+def test_a_full_disk_is_refused_with_the_numbers(bucket: Bucket, tmp_path: Path) -> None:
+    about = json.loads(bucket.objects[about_key("v1")])
+    bucket.objects[about_key("v1")] = json.dumps({**about, "unpacked_bytes": 2**60}).encode()
+    with pytest.raises(RefusedError, match=r"needs 1099511627776\.0 MiB"):
+        store(bucket, tmp_path / "releases").take("v1")
+
+
+def test_releases_that_are_not_kept_and_halves_of_fetches_go(bucket: Bucket, tmp_path: Path) -> None:
+    disk = tmp_path / "releases"
+    store(bucket, disk).take("v1")
+    (disk / "v0").mkdir()
+    (disk / "v2.part").mkdir()
+    assert store(bucket, disk).prune(frozenset({"v1"})) == ("v0", "v2.part")
+    assert [each.name for each in disk.iterdir()] == ["v1"]
+
+
+def test_a_box_without_data_reads_what_it_should_start(bucket: Bucket, tmp_path: Path) -> None:
+    assert store(bucket, tmp_path).wanted() == ""
+    bucket.write(CURRENT_KEY, b'{"version": "v1"}')
+    assert store(bucket, tmp_path).wanted() == "v1"
+
+
+HOLD = """
+import pathlib, sys, time
+from infra.host.box.deploy import lock
+with lock.held(pathlib.Path(sys.argv[1]), by="kim", reason="release v2", wait_seconds=0):
+    time.sleep(60)
+"""
+
+STATE = State({Part.BACKEND: Serving("v2", 8081), Part.FRONTEND: Serving("v1", 3000)}, ("v1", "v2"))
+INTENT = Intent(
+    "id-1", Verb.RELEASE, "v3", "v2", Strategy.ROLLING, "kim", "why", datetime(2026, 11, 20, 9, tzinfo=UTC)
+)
+
+
+def test_what_serves_and_what_is_under_way_are_read_as_they_were_written(tmp_path: Path) -> None:
+    journal = FileJournal(tmp_path)
+    assert (journal.state(), journal.intent(), journal.history(9)) == (State(), None, [])
+    journal.save(STATE)
+    journal.begin(INTENT)
+    assert (FileJournal(tmp_path).state(), FileJournal(tmp_path).intent()) == (STATE, INTENT)
+
+
+def test_a_deploy_is_in_the_history_once_however_often_its_end_is_written(tmp_path: Path) -> None:
+    journal = FileJournal(tmp_path)
+    for _ in range(2):
+        journal.begin(INTENT)
+        journal.end(INTENT, Outcome(Result.RELEASED, "v3", "v2", 12.0))
+    (line,) = journal.history(9)
+    assert (line["by"], line["version"], line["seconds"], journal.intent()) == ("kim", "v3", 12.0, None)
+
+
+def test_half_a_line_in_the_history_hides_none_and_swallows_none(tmp_path: Path) -> None:
+    (tmp_path / "deploys.jsonl").write_text('{"id": "a"}\n{"id": "b", "ver')
+    journal = FileJournal(tmp_path)
+    journal.end(INTENT, Outcome(Result.RELEASED, "v3", "v2", 12.0))
+    assert [each["id"] for each in journal.history(9)] == ["id-1", "a"]
+
+
+def test_a_damaged_state_is_said_and_nothing_is_guessed(tmp_path: Path) -> None:
+    (tmp_path / "current.json").write_text('{"parts": {"backend"')
+    with pytest.raises(DeployError, match="is damaged"):
+        FileJournal(tmp_path).state()
+
+
+def test_a_second_deploy_is_refused_with_holder_and_reason_and_a_dead_holder_holds_nothing(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "lock"
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(path)])
+    try:
+        deadline = time.monotonic() + 30
+        while not lock.holder(path):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        with (
+            pytest.raises(RefusedError, match="release v2 by kim"),
+            lock.held(path, by="lee", reason="release v3", wait_seconds=0),
+        ):
+            pass
+        holder.kill()
+        holder.wait()
+        with lock.held(path, by="lee", reason="release v3", wait_seconds=5):
+            found = lock.holder(path)
+        assert found is not None
+        assert found["by"] == "lee"
+        assert lock.holder(path) is None
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+def test_an_upstream_asks_its_second_port_only_where_the_first_refuses(tmp_path: Path) -> None:
+    text = render(Part.BACKEND, (8081, 8080))
+    assert "server 127.0.0.1:8081;\n    server 127.0.0.1:8080 backup;" in text
+    proxy = Nginx(tmp_path, tmp_path / "no-such.pid")
+    proxy.prepare({Part.BACKEND: (8081, 8080)})
+    assert proxy.targets(Part.BACKEND) == (8081, 8080)
+    assert proxy.targets(Part.FRONTEND) == ()
+
+
+@pytest.mark.parametrize(("limit_mib", "free_mib"), [(8192, 2201), (16384, 9881)], ids=["8 GB", "16 GB"])
+def test_memory_is_counted_by_the_boxs_own_limit_and_by_what_its_parts_may_take(
+    tmp_path: Path, limit_mib: int, free_mib: int
+) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal:  24684096 kB\nMemAvailable:  20000000 kB\n")
+    (tmp_path / "limit").write_text(f"{limit_mib * 1024**2}\n")
+    room = BoxMemory("single", tmp_path / "meminfo", (tmp_path / "limit", tmp_path / "none")).room()
+    assert (room.total_mib, room.free_mib) == (limit_mib, free_mib)
+
+
+def test_less_memory_than_budgeted_is_no_room(tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal:  8388608 kB\nMemAvailable:  512000 kB\n")
+    assert BoxMemory("single", tmp_path / "meminfo", ()).room().free_mib == 500
+
+
+def test_arguments_that_cannot_be_end_with_the_usage_code(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["release"], ["release", "v1", "--strategy", "sideways"], ["sing"], []):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 2
+    assert main(["release", "../v1"]) == 1
+    assert "cannot name a release" in capsys.readouterr().err
+
+
+def test_a_box_that_was_never_told_what_it_is_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status"]) == 1
+    assert "/etc/terrace/box.json" in capsys.readouterr().err

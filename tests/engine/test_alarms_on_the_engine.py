@@ -1,0 +1,91 @@
+"""Alarms by the real engine on the embedded cloud: they stand, follow a resize in place, and keep their history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from infra.core.alarms import alarm_set
+from infra.core.shape import shape
+from infra.core.stages import find
+from infra.core.thresholds import Facts
+
+pytestmark = pytest.mark.engine
+
+ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
+
+
+def alarms(project: Any) -> dict[str, dict[str, Any]]:
+    """What DescribeAlarms shows, by name without the stack's prefix."""
+    pages = (
+        project.client("cloudwatch")
+        .get_paginator("describe_alarms")
+        .paginate(AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+    )
+    return {
+        each["AlarmName"].removeprefix("terrace-dev-"): each
+        for page in pages
+        for each in (*page["MetricAlarms"], *page["CompositeAlarms"])
+    }
+
+
+def test_every_alarm_of_the_table_stands_with_the_dimensions_of_the_box(standing: Any) -> None:
+    expected = alarm_set(Facts(shape(find("single-8g"))))
+    found = alarms(standing)
+    assert set(found) == {each.name for each in (*expected.alarms, *expected.composites)}
+    instance = standing.outputs()["instance_id"]
+    assert found["app-memory-warn"]["Dimensions"] == [{"Name": "InstanceId", "Value": instance}]
+    assert found["app-credits-warn"]["Threshold"] == 259.2
+
+
+def test_a_resize_changes_the_thresholds_in_place_and_the_history_stays(standing: Any) -> None:
+    before = standing.urns(ALARM)
+    standing.write(stage="single-16g")
+    steps = {name: op for name, op in standing.steps().items() if "Alarm" in name}
+    assert set(steps.values()) == {"update"}
+    standing.up()
+    assert standing.urns(ALARM) == before
+    assert alarms(standing)["app-credits-warn"]["Threshold"] == 691.2
+    history = standing.client("cloudwatch").describe_alarm_history(AlarmName="terrace-dev-app-credits-warn")
+    assert [each["HistorySummary"] for each in history["AlarmHistoryItems"]] == [
+        'Alarm "terrace-dev-app-credits-warn" updated',
+        'Alarm "terrace-dev-app-credits-warn" created',
+    ]
+
+
+@pytest.mark.drill
+def test_a_type_without_credits_has_no_credit_alarm_and_comes_back_with_one(standing: Any) -> None:
+    standing.write(stage="single-8g-fixed")
+    standing.up()
+    assert not [name for name in alarms(standing) if "credits" in name or "surplus" in name]
+    standing.write(stage="single-8g")
+    standing.up()
+    assert alarms(standing)["app-credits-review"]["Threshold"] == 172.8
+
+
+@pytest.mark.drill
+def test_a_budget_stands_changes_in_place_and_goes(standing: Any) -> None:
+    standing.write(
+        budget={"monthly": "100000", "currency": "KRW", "krwPerUsd": "1341.49", "rateOf": "2026-10-09"}
+    )
+    standing.up()
+    budgets = standing.client("budgets")
+    (found,) = budgets.describe_budgets(AccountId="123456789012")["Budgets"]
+    assert (found["BudgetLimit"]["Amount"], found["CostFilters"]) == (
+        "74.54",
+        {"TagKeyValue": ["user:Project$terrace"]},
+    )
+    told = budgets.describe_notifications_for_budget(AccountId="123456789012", BudgetName=found["BudgetName"])
+    assert sorted((each["NotificationType"], each["Threshold"]) for each in told["Notifications"]) == [
+        ("ACTUAL", 75), ("ACTUAL", 90), ("ACTUAL", 100), ("FORECASTED", 100),
+    ]  # fmt: skip
+    standing.write(budget={"monthly": "90", "gpuShare": "0.2"}, alarmEmail="others@example.com")
+    assert standing.steps()["aws:budgets/budget:Budget::monthly"] == "update"
+    standing.up()
+    (found,) = budgets.describe_budgets(AccountId="123456789012")["Budgets"]
+    assert float(found["BudgetLimit"]["Amount"]) == 72
+    standing.up("--expect-no-changes")
+    standing.write(budget=None)
+    standing.up()
+    assert budgets.describe_budgets(AccountId="123456789012")["Budgets"] == []

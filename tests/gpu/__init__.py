@@ -1,0 +1,1 @@
+"""The GPU endpoint, on the double."""

@@ -1,0 +1,364 @@
+"""The controller on the double: what it does on good and on bad days."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from embedded.runpod.faults import FaultName
+from infra.clients.calling import ONCE, UnauthorizedError
+from infra.clients.runpod_jobs import JobPolicy
+from infra.core.errors import TerraceError
+from infra.core.gpu.decide import Finding, Override
+from infra.core.gpu.modes import Mode, Wanted, Workers
+from infra.core.gpu.platform import BURST_WORKERS
+from infra.core.gpu.policy import Policy, Window, overshoot_usd
+from infra.host.box.gpu.controller import Controller, Plan, Round
+from infra.host.box.gpu.record import ConflictError, Document, FileStore, Journal, take_override
+
+from .support import NOW, Bench, bench, envelope
+
+JOB = JobPolicy(300, 3600)
+DAY = 86400
+
+
+@dataclass
+class Desk:
+    """A controller with its double."""
+
+    bench: Bench
+    endpoint: str
+    controller: Controller
+
+    def rounds(self, minutes: float) -> list[Round]:
+        """Lets time pass with a round a minute."""
+        found = []
+        for _ in range(int(minutes)):
+            self.bench.pass_time(60)
+            found.append(self.controller.round())
+        return found
+
+    def send(self, count: int = 1) -> None:
+        for _ in range(count):
+            self.bench.jobs(self.endpoint).run({}, JOB)
+
+    @property
+    def live(self) -> Workers:
+        found = self.bench.api.endpoint(self.endpoint)
+        assert found is not None
+        return found.workers
+
+
+@dataclass
+class MemoryStore(FileStore):
+    """The document in memory: a disk is waited for in one test alone."""
+
+    path: Path = Path()
+    text: str = ""
+
+    def load(self) -> tuple[Document, str]:
+        return (Document.loads(self.text), self.text) if self.text else (Document(), "")
+
+    def save(self, document: Document, version: str) -> str:
+        if version != self.text:
+            raise ConflictError
+        self.text = document.dumps()
+        return self.text
+
+
+def desk(
+    path: Path,
+    wanted: Wanted = Wanted.AUTO,
+    *,
+    budget: float = 50.0,
+    policy: Policy | None = None,
+    **habits: Any,
+) -> Desk:
+    made = bench(patience=ONCE, **habits)
+    endpoint = made.endpoint(wanted)
+    controller = Controller(
+        made.api,
+        made.jobs(endpoint),
+        MemoryStore(),
+        Journal(path / "journal.jsonl"),
+        Plan(endpoint, envelope(wanted), budget, 300.0),
+        policy or Policy(),
+        "box-1",
+        lambda: made.double.world.now,
+    )
+    return Desk(made, endpoint, controller)
+
+
+@pytest.fixture
+def auto(tmp_path: Path) -> Desk:
+    return desk(tmp_path)
+
+
+def test_a_quiet_endpoint_stays_in_flex_and_nothing_is_sent(auto: Desk) -> None:
+    first, *others = auto.rounds(30)
+    assert (first.role, auto.live.least) == ("leader", 0)
+    assert not any(each.changed for each in others)
+    assert not [each for each in auto.bench.double.requests if each[1].endswith(("run", "runsync"))]
+
+
+def test_a_rush_is_met_with_a_kept_worker_and_left_slowly(auto: Desk) -> None:
+    auto.rounds(5)
+    for _ in range(15):
+        auto.send(4)
+        auto.rounds(1)
+    assert auto.live.least >= 1
+    quiet = auto.rounds(60)
+    down = next(index for index, each in enumerate(quiet) if each.changed)
+    assert down >= 15
+    assert auto.live.least == 0
+
+
+def test_a_usual_rush_is_expected_the_next_day_before_it_begins(auto: Desk) -> None:
+    start = NOW - NOW % DAY + DAY
+    auto.bench.double.world.advance(start - 600)
+    for _ in range(2):
+        auto.rounds(4 * 60 + 10)
+        for _ in range(30):
+            auto.send(5)
+            auto.rounds(1)
+        auto.rounds((DAY - 4 * 3600 - 600 - 1800) / 60)
+    auto.rounds(4 * 60 + 9)
+    assert auto.live.least == 1
+    assert "expected" in auto.controller.round().said
+
+
+def test_the_calendar_is_kept_with_a_lead(tmp_path: Path) -> None:
+    day = (NOW + 9 * 3600) // 60 % 1440
+    policy = Policy(calendar=(Window(tuple(range(7)), int(day) + 10, int(day) + 40, Mode.ACTIVE),))
+    made = desk(tmp_path, policy=policy)
+    made.rounds(5)
+    assert made.live.least == 0
+    made.rounds(4)
+    assert made.live.least == 1
+
+
+def test_a_validation_ends_by_itself(tmp_path: Path) -> None:
+    made = desk(tmp_path, Wanted.ACTIVE)
+    made.controller.plan = replace(made.controller.plan, active_until=NOW + 3600)
+    made.rounds(50)
+    assert made.live.least == 1
+    made.rounds(40)
+    assert made.live.least == 0
+
+
+def test_an_override_holds_until_it_expires(auto: Desk) -> None:
+    take_override(auto.controller.store, Override(Mode.ACTIVE, NOW + 1800, "kim", "demo for a customer"))
+    auto.rounds(20)
+    assert auto.live.least == 1
+    auto.rounds(60)
+    assert auto.live.least == 0
+
+
+def test_the_budget_closes_the_endpoint_and_a_running_job_is_not_killed(tmp_path: Path) -> None:
+    made = desk(tmp_path, budget=0.05, execution_seconds=250.0)
+    spent = lambda: made.bench.double.world.spend_usd(made.bench.double.endpoints[0])  # noqa: E731
+    job = made.bench.jobs(made.endpoint).run({}, JOB)
+    while spent() < 0.05:
+        made.rounds(1)
+    found = made.bench.jobs(made.endpoint).status(job.id)
+    assert found is not None
+    assert found.status.value == "IN_PROGRESS"
+    made.rounds(10)
+    found = made.bench.jobs(made.endpoint).status(job.id)
+    assert found is not None
+    assert found.status.value == "COMPLETED"
+    assert made.live.most == 0
+    bound = overshoot_usd(
+        most_workers=2, burst=BURST_WORKERS, policy=Policy(), job_timeout_seconds=300, idle_timeout_seconds=60
+    )
+    assert spent() <= 0.05 + bound
+
+
+def test_with_work_that_never_ends_the_overshoot_stays_under_its_bound(tmp_path: Path) -> None:
+    made = desk(tmp_path, budget=0.2, execution_seconds=20.0, extra_workers=2)
+    for _ in range(40):
+        made.send(60)
+        made.rounds(1)
+    bound = overshoot_usd(
+        most_workers=2, burst=BURST_WORKERS, policy=Policy(), job_timeout_seconds=300, idle_timeout_seconds=60
+    )
+    assert 0.15 < made.bench.double.world.spend_usd(made.bench.double.endpoints[0]) <= 0.2 + bound
+    assert made.live.most == 0
+
+
+def test_without_stock_nothing_is_flipped_up(tmp_path: Path) -> None:
+    made = desk(tmp_path, stock={"NVIDIA L4": "NONE"})
+    made.rounds(2)
+    made.send(30)
+    rounds = made.rounds(10)
+    assert any(each.decision and Finding.NO_STOCK in each.decision.findings for each in rounds)
+    assert made.live.least == 0
+
+
+def test_a_crash_loop_is_closed_before_it_bills_on_and_on(auto: Desk) -> None:
+    auto.rounds(2)
+    auto.bench.double.endpoints[0].crashing = True
+    auto.send(3)
+    auto.rounds(30)
+    assert auto.live.most == 0
+    assert auto.bench.double.world.spend_usd(auto.bench.double.endpoints[0]) < 0.2
+    assert "crash" in "".join(str(each) for each in auto.controller.journal.read())
+
+
+def test_an_image_that_cannot_be_pulled_ends_closed_too(auto: Desk) -> None:
+    auto.rounds(2)
+    auto.bench.double.habits.bad_images.add(auto.bench.double.endpoints[0].body["image"])
+    auto.send(1)
+    auto.rounds(120)
+    assert auto.bench.double.world.spend_usd(auto.bench.double.endpoints[0]) == 0
+
+
+def test_a_dead_engine_is_thrown_away_and_a_new_one_does_the_work(auto: Desk) -> None:
+    auto.send(1)
+    auto.rounds(3)
+    (endpoint,) = auto.bench.double.endpoints
+    next(iter(endpoint.workers.values())).dead_engine = True
+    auto.send(4)
+    closed = auto.rounds(1)[0]
+    assert closed.decision is not None
+    assert Finding.DEAD_ENGINE in closed.decision.findings
+    assert auto.live.most == 0
+    auto.rounds(3)
+    done = endpoint.completed
+    auto.send(4)
+    auto.rounds(6)
+    assert endpoint.completed == done + 4
+
+
+def test_what_the_platform_lowered_after_quiet_days_is_restored(auto: Desk) -> None:
+    auto.bench.api.patch(auto.endpoint, {"workers": {"min": 0, "max": 2, "idleTimeout": 60}})
+    auto.rounds(2)
+    found = []
+    for _ in range(8 * 24):
+        auto.bench.pass_time(3600 - 60)
+        found += auto.rounds(1)
+    assert any(each.decision and Finding.QUIETED in each.decision.findings for each in found)
+    assert auto.live.most == 2
+
+
+def test_an_edit_in_the_console_is_left_alone_for_an_hour(auto: Desk) -> None:
+    auto.rounds(3)
+    auto.bench.double.endpoints[0].body["workers"] = {"min": 1, "max": 1, "idleTimeout": 60}
+    auto.rounds(50)
+    assert auto.live == Workers(1, 1, 60)
+    auto.rounds(15)
+    assert auto.live == Workers(0, 2, 60)
+
+
+def test_an_edit_beyond_the_envelope_is_put_right_at_once(auto: Desk) -> None:
+    auto.rounds(3)
+    auto.bench.double.endpoints[0].body["workers"] = {"min": 3, "max": 5, "idleTimeout": 60}
+    auto.rounds(1)
+    assert auto.live == Workers(0, 2, 60)
+
+
+def test_a_wiped_exclusion_is_restored_after_the_controllers_own_patch(auto: Desk) -> None:
+    auto.rounds(2)
+    auto.bench.double.faults.plan(FaultName.WIPES_EXCLUSIONS, method="PATCH")
+    take_override(auto.controller.store, Override(Mode.ACTIVE, NOW + 9999, "kim", "try"))
+    auto.rounds(2)
+    assert len(auto.bench.double.endpoints[0].body["gpu"]["excludedTypes"]) == 2
+
+
+def test_of_two_boxes_one_leads_and_the_other_takes_over_when_it_falls_silent(auto: Desk) -> None:
+    other = replace(auto.controller, holder="box-2")
+    assert auto.rounds(1)[0].role == "leader"
+    assert other.round().role == "follower"
+    auto.bench.pass_time(181)
+    assert other.round().role == "leader"
+    assert auto.controller.round().role == "follower"
+
+
+def test_a_dry_run_writes_nothing(auto: Desk) -> None:
+    auto.controller.dry_run = True
+    take_override(auto.controller.store, Override(Mode.ACTIVE, NOW + 9999, "kim", "try"))
+    before = auto.controller.store.load()[1]
+    assert auto.controller.round().said.startswith("would set min 1")
+    assert auto.live.least == 0
+    assert auto.controller.store.load()[1] == before
+
+
+def test_a_revoked_key_fails_loudly_and_a_rate_limit_of_an_hour_is_waited_out(auto: Desk) -> None:
+    auto.bench.double.faults.plan(FaultName.LIMITED, times=1, retry_after_seconds=3600)
+    assert auto.controller.round().next_check_seconds == 3600
+    auto.bench.double.habits.allowed_keys.clear()
+    with pytest.raises(UnauthorizedError, match="key set"):
+        auto.controller.round()
+
+
+def test_a_server_that_fails_is_held_out(auto: Desk) -> None:
+    auto.rounds(1)
+    auto.bench.double.faults.plan(FaultName.SERVER_ERROR, times=3)
+    assert all("hold" in each.said for each in auto.rounds(3))
+    assert auto.rounds(1)[0].decision is not None
+
+
+def test_an_endpoint_deleted_in_the_console_needs_a_person(auto: Desk) -> None:
+    auto.bench.double.world.remove(auto.bench.double.endpoints[0])
+    with pytest.raises(TerraceError, match="pulumi up"):
+        auto.controller.round()
+
+
+def test_a_clock_that_jumps_back_changes_nothing(auto: Desk) -> None:
+    auto.rounds(5)
+    auto.controller.clock = lambda: NOW - 9999
+    found = auto.controller.round()
+    assert found.decision is not None
+    assert Finding.STALE in found.decision.findings
+    assert not found.changed
+
+
+def test_a_controller_killed_between_memory_and_patch_goes_on_as_if_nothing_was(
+    auto: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auto.rounds(2)
+    take_override(auto.controller.store, Override(Mode.ACTIVE, NOW + 9999, "kim", "try"))
+
+    def killed(self: Any, *_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Controller, "_write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            auto.rounds(1)
+    assert auto.live.least == 0
+    auto.rounds(1)
+    assert auto.live.least == 1
+
+
+def test_the_document_in_a_file_is_written_whole_and_only_over_the_version_that_was_read(
+    tmp_path: Path,
+) -> None:
+    store = FileStore(tmp_path / "state" / "gpu.json")
+    document, version = store.load()
+    newer = store.save(replace(document, override=Override(Mode.ACTIVE, NOW, "kim", "try")), version)
+    with pytest.raises(ConflictError):
+        store.save(document, version)
+    assert store.load() == (replace(document, override=Override(Mode.ACTIVE, NOW, "kim", "try")), newer)
+
+
+def test_a_journal_cut_off_by_a_kill_is_read_up_to_there(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.write({"event": "set"})
+    with journal.path.open("a") as file:
+        file.write('{"event": "wi')
+    assert journal.read() == [{"event": "set"}]
+
+
+def test_the_money_counted_is_never_below_the_bill_and_close_to_it(auto: Desk) -> None:
+    for _ in range(6):
+        auto.send(3)
+        auto.rounds(20)
+    counted = auto.controller.store.load()[0].money
+    billed = auto.bench.double.world.billed_seconds(auto.bench.double.endpoints[0])
+    assert billed <= counted.worker_seconds <= billed + 6 * 60
+    assert json.loads(auto.controller.store.load()[1])["format"] == 1

@@ -1,0 +1,224 @@
+"""Receipts: cut to the budget, sent once, judged without trust, remembered without their content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from embedded.runpod import samples
+from embedded.runpod.faults import FaultName
+from infra.core.errors import TerraceError
+from infra.core.gpu.modes import Wanted
+from ops.gpu.images import fit, prepare
+from ops.gpu.receipts import Verdict, read
+from ops.gpu.report import chart, report
+from ops.gpu.usage import Answered, Pending, Reader, Records, sampled
+
+from .support import NOW, Bench, bench, definition
+
+TODAY = date(2026, 11, 21)
+CAFE = json.dumps(samples.SAMPLES["cafe"])
+PIXELS = 1_003_520
+
+
+def reader(made: Bench, wanted: Wanted = Wanted.FLEX) -> Reader:
+    now = lambda: datetime.fromtimestamp(made.double.world.now, UTC)  # noqa: E731
+    return Reader(made.jobs(made.endpoint(wanted)), definition(), 120, now)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A picture of the cafe's receipt, known to the double."""
+    path = tmp_path / "receipt.png"
+    samples.draw("cafe", path)
+    return path
+
+
+@pytest.mark.parametrize("name", list(samples.SAMPLES))
+def test_the_samples_are_receipts_that_add_up(name: str) -> None:
+    assert read(json.dumps(samples.SAMPLES[name]), finish_reason="stop", today=TODAY).verdict is Verdict.OK
+
+
+def broken(**changes: Any) -> str:
+    return json.dumps({**samples.SAMPLES["cafe"], **changes})
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "verdict"),
+    [
+        ("Sure! Here is the receipt", "stop", Verdict.NOT_JSON),
+        (CAFE[:80], "length", Verdict.CUT_OFF),
+        (CAFE[:80], "stop", Verdict.NOT_JSON),
+        ("[1, 2]", "stop", Verdict.SCHEMA),
+        (broken(total=15501), "stop", Verdict.SUM),
+        (broken(tax=-1), "stop", Verdict.SUM),
+        (broken(tax=99999), "stop", Verdict.SUM),
+        (broken(currency="WON"), "stop", Verdict.SCHEMA),
+        (broken(total="15500"), "stop", Verdict.SCHEMA),
+        (broken(total=None), "stop", Verdict.SCHEMA),
+        (broken(items=[]), "stop", Verdict.SCHEMA),
+        (broken(items=[{"name": "x", "quantity": 1}]), "stop", Verdict.SCHEMA),
+        (broken(extra=1), "stop", Verdict.SCHEMA),
+        (broken(date="2026-02-30"), "stop", Verdict.DATE),
+        (broken(date="2031-01-01"), "stop", Verdict.DATE),
+        (broken(total=float("nan")), "stop", Verdict.SCHEMA),
+        (f"```json\n{CAFE}\n```", "stop", Verdict.OK),
+    ],
+)
+def test_an_answer_is_judged(text: str, reason: str, verdict: Verdict) -> None:
+    assert read(text, finish_reason=reason, today=TODAY).verdict is verdict
+
+
+@given(st.text())
+def test_no_answer_of_the_model_makes_the_judge_fail(text: str) -> None:
+    assert read(text, finish_reason="stop", today=TODAY).verdict is not Verdict.OK
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(),
+        lambda x: st.lists(x) | st.dictionaries(st.text(), x),
+    )
+)
+def test_no_json_of_the_model_makes_the_judge_fail(value: Any) -> None:
+    for text in (json.dumps(value), broken(items=[value]), broken(total=value), broken(date=str(value))):
+        read(text, finish_reason="stop", today=TODAY)
+
+
+@given(st.integers(1, 9000), st.integers(1, 9000))
+def test_a_picture_fits_into_the_budget_in_whole_patches(width: int, height: int) -> None:
+    wide, high = fit(width, height, largest_pixels=PIXELS)
+    assert wide * high <= PIXELS
+    assert wide % 28 == high % 28 == 0
+
+
+def test_a_large_photo_is_turned_upright_cut_down_and_stripped_of_where_it_was_taken(tmp_path: Path) -> None:
+    image = Image.new("RGB", (4000, 3000), "white")
+    exif = image.getexif()
+    exif[0x0112], exif[0x010F] = 6, "sentinel-phone"
+    image.save(tmp_path / "photo.jpg", exif=exif)
+    picture = prepare(tmp_path / "photo.jpg", largest_pixels=PIXELS)
+    assert picture.height > picture.width
+    assert picture.tokens <= 1280
+    assert b"sentinel-phone" not in picture.content
+
+
+def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "note.jpg").write_text("no picture")
+    with pytest.raises(TerraceError, match="JPEG"):
+        prepare(tmp_path / "note.jpg", largest_pixels=PIXELS)
+    with pytest.raises(TerraceError, match="no such file"):
+        prepare(tmp_path / "none.jpg", largest_pixels=PIXELS)
+
+
+def test_a_receipt_is_read_through_a_cold_start_and_leaves_a_record_without_its_content(
+    photo: Path, tmp_path: Path
+) -> None:
+    made = bench()
+    picture = prepare(photo, largest_pixels=PIXELS)
+    made.double.habits.answer = samples.answers({hashlib.sha256(picture.content).hexdigest(): "cafe"})
+    answered = reader(made).read(picture)
+    assert isinstance(answered, Answered)
+    assert answered.is_double
+    assert answered.reading.receipt is not None
+    assert answered.reading.receipt.total == Decimal(15500)
+    assert answered.record.wait_seconds > 120
+    records = Records(tmp_path / "records.jsonl")
+    records.add(answered.record)
+    assert "Cafe" not in records.path.read_text()
+    assert "15500" not in records.path.read_text()
+    assert records.all() == [answered.record]
+
+
+def test_in_flex_the_normal_answer_is_being_analysed_and_the_result_is_fetched_later(photo: Path) -> None:
+    made = bench()
+    made.double.habits.answer = samples.answers({})
+    asked = reader(made)
+    picture = prepare(photo, largest_pixels=PIXELS)
+    pending = asked.submit(picture)
+    assert pending.said == "being analysed"
+    assert asked.fetch(pending, 1) == pending
+    made.pass_time(200)
+    assert isinstance(asked.fetch(pending, 1), Answered)
+    made.pass_time(3600)
+    late = asked.fetch(pending, 1)
+    assert isinstance(late, Answered)
+    assert late.reading.verdict is Verdict.TIMED_OUT
+
+
+def test_a_wait_that_is_too_short_cancels_nothing_and_sends_nothing_twice(photo: Path) -> None:
+    made = bench()
+    found = reader(made).read(prepare(photo, largest_pixels=PIXELS), wait_seconds=30)
+    assert isinstance(found, Pending)
+    assert sum(1 for method, path, _ in made.double.requests if path.endswith("/run")) == 1
+
+
+def test_a_lost_answer_is_a_failure_class_and_is_not_sent_again(photo: Path) -> None:
+    made = bench()
+    asked = reader(made)
+    made.double.faults.plan(FaultName.LOST_REPLY, method="POST", path="/v2/ep")
+    found = asked.read(prepare(photo, largest_pixels=PIXELS))
+    assert isinstance(found, Answered)
+    assert found.record.verdict is Verdict.NO_ANSWER
+    assert sum(1 for method, path, _ in made.double.requests if path.endswith("/run")) == 1
+
+
+@pytest.mark.parametrize(
+    ("output", "verdict"),
+    [
+        ([samples.completion("{}")], Verdict.SCHEMA),
+        ([samples.completion(CAFE[:90], finish_reason="length")], Verdict.CUT_OFF),
+        ([samples.completion(broken(total=1))], Verdict.SUM),
+        ({"unexpected": 1}, Verdict.NOT_JSON),
+        ([], Verdict.NOT_JSON),
+        (None, Verdict.NOT_JSON),
+    ],
+)
+def test_a_bad_answer_has_its_own_failure_class(photo: Path, output: Any, verdict: Verdict) -> None:
+    made = bench()
+    made.double.habits.answer = lambda _: (output, "")
+    found = reader(made).read(prepare(photo, largest_pixels=PIXELS))
+    assert isinstance(found, Answered)
+    assert found.record.verdict is verdict
+
+
+def test_sampling_is_a_share_and_stays_the_same_for_a_receipt() -> None:
+    chosen = [sampled(str(each).encode(), 0.2) for each in range(5000)]
+    assert 0.17 < sum(chosen) / 5000 < 0.23
+    assert chosen == [sampled(str(each).encode(), 0.2) for each in range(5000)]
+    assert not sampled(b"x", 0.0)
+    assert sampled(b"x", 1.0)
+
+
+def test_a_week_of_records_becomes_a_report_with_a_chart(photo: Path) -> None:
+    made = bench()
+    made.double.habits.answer = samples.answers({})
+    found = reader(made).read(prepare(photo, largest_pixels=PIXELS))
+    assert isinstance(found, Answered)
+    records = [
+        replace(
+            found.record,
+            at=f"2026-09-{day:02d}T12:00:00+00:00",
+            verdict=Verdict.SUM if day == 3 else Verdict.OK,
+        )
+        for day in range(1, 8)
+    ]
+    made_report = report(records)
+    assert (made_report.days, made_report.requests) == (7, 7)
+    assert made_report.ok_share == pytest.approx(6 / 7)
+    assert made_report.cold_share == 1.0
+    drawn = chart(records)
+    assert drawn.startswith("<svg")
+    assert drawn.count("<rect") == 1 + 14 + 2
+    assert report([]).ok_share is None
+    assert NOW

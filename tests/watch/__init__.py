@@ -1,0 +1,1 @@
+"""Thresholds, alarms, objectives, budgets, dashboards, and the commands that show them."""

@@ -1,0 +1,263 @@
+"""The table of thresholds: what the document says, what can be reached, what it costs, and whose metric it reads."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from embedded.alarms.definition import metric_alarm
+from embedded.alarms.evaluator import Evaluator, replay
+from embedded.alarms.rules import State
+from infra.core import metrics
+from infra.core.alarms import Alarm, alarm_set, monthly_usd
+from infra.core.metrics import Metric, Space
+from infra.core.prices import load
+from infra.core.shape import shape
+from infra.core.stages import LADDER, Option, find
+from infra.core.thresholds import TABLE, Facts, Severity
+from ops.alarmcalls import dimensions, metric_call
+
+from .support import MONDAY, WATCHED, at, key_of
+
+STAGES = [stage for stage in LADDER if stage.option is not Option.ELASTIC]
+SETS = [
+    Facts(shape(stage), mode, gpu=gpu, budget=gpu)
+    for stage in STAGES
+    for mode in ("unlimited", "standard")
+    for gpu in (False, True)
+]
+SINGLE = alarm_set(Facts(shape(find("single-8g"))))
+
+
+def by_name(facts: Facts) -> dict[str, Alarm]:
+    return {alarm.name: alarm for alarm in alarm_set(facts).alarms}
+
+
+@pytest.mark.parametrize(
+    ("name", "comparison", "value", "period", "datapoints", "periods"),
+    [
+        # Table F.1 of the founding document, with the holds of the issue.
+        ("app-credits-warn", "Less", "259.2", 300, 3, 3),
+        ("app-credits-review", "Less", "172.8", 300, 3, 3),
+        ("app-cpu-warn", "Greater", "60", 604_800, 1, 1),
+        ("app-cpu-review", "Greater", "70", 604_800, 1, 1),
+        ("app-memory-warn", "Greater", "70", 300, 3, 3),
+        ("app-memory-review", "Greater", "80", 300, 6, 6),
+        ("stack-response-warn", "Greater", "0.3", 300, 3, 4),
+        ("stack-response-review", "Greater", "0.5", 300, 3, 4),
+        ("app-connections-warn", "Greater", "70", 300, 3, 3),
+        ("app-connections-review", "Greater", "80", 300, 3, 3),
+        ("stack-requests-warn", "Greater", "6000", 300, 3, 3),
+        ("stack-requests-review", "Greater", "9000", 300, 3, 3),
+        ("app-daily-users-warn", "Greater", "400", 86_400, 1, 1),
+        ("app-daily-users-review", "Greater", "500", 86_400, 1, 1),
+    ],
+)  # fmt: skip
+def test_the_documents_thresholds_are_the_alarms(
+    name: str, comparison: str, value: str, period: int, datapoints: int, periods: int
+) -> None:
+    alarm = by_name(Facts(shape(find("single-8g"))))[name]
+    assert alarm.comparison == f"{comparison}ThanThreshold"
+    assert (alarm.value, alarm.period_seconds) == (Decimal(value), period)
+    assert (alarm.datapoints, alarm.periods) == (datapoints, periods)
+
+
+@pytest.mark.parametrize(
+    ("stage", "warn"), [("single-8g", "259.2"), ("single-16g", "691.2"), ("single-8g-fixed", None)]
+)
+def test_credits_follow_the_type(stage: str, warn: str | None) -> None:
+    found = by_name(Facts(shape(find(stage)))).get("app-credits-warn")
+    assert (found.value if found else None) == (Decimal(warn) if warn else None)
+
+
+def test_in_standard_mode_a_mean_that_cannot_be_is_not_waited_for() -> None:
+    names = set(by_name(Facts(shape(find("single-8g")), "standard")))
+    assert {"app-credits-gone-warn", "app-credits-gone-review"} <= names
+    assert not {"app-cpu-warn", "app-surplus-warn"} & names
+
+
+def test_the_set_of_the_smallest_stage_costs_at_most_five_dollars() -> None:
+    assert monthly_usd(SINGLE, load()) <= 5
+
+
+def test_a_price_counts_every_metric_of_an_expression_and_the_hours_of_a_custom_metric() -> None:
+    book = load()
+    math = [alarm for alarm in SINGLE.alarms if len(alarm.parts) == 2]
+    custom = sum(Decimal(metric.billed_hours) / 24 for metric in SINGLE.metrics())
+    expected = (
+        (len(SINGLE.alarms) + len(math) - 10) * Decimal("0.10")
+        + len(SINGLE.composites) * Decimal("0.50")
+        + (custom - 10) * Decimal("0.30")
+    )
+    assert monthly_usd(SINGLE, book) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "facts", SETS, ids=lambda facts: f"{facts.shape.stage}-{facts.cpu_credits}-{facts.gpu}"
+)
+def test_names_are_unique_and_hold_no_number_and_no_stage(facts: Facts) -> None:
+    made = alarm_set(facts)
+    names = [alarm.name for alarm in made.alarms] + [composite.name for composite in made.composites]
+    assert len(set(names)) == len(names)
+    for name in names:
+        assert not any(character.isdigit() for character in name.replace("5xx", "").replace("4xx", "")), name
+        assert not any(word in name for word in ("single", "split", "fixed", "elastic")), name
+
+
+@pytest.mark.parametrize(
+    "facts", SETS, ids=lambda facts: f"{facts.shape.stage}-{facts.cpu_credits}-{facts.gpu}"
+)
+def test_cloudwatch_takes_every_window(facts: Facts) -> None:
+    """PutMetricAlarm: at most a day for periods below an hour, at most seven days beyond."""
+    for alarm in alarm_set(facts).alarms:
+        window = alarm.period_seconds * alarm.periods
+        assert alarm.period_seconds % 60 == 0, alarm.name
+        assert window <= (86_400 if alarm.period_seconds < 3_600 else 604_800), alarm.name
+        assert alarm.datapoints <= alarm.periods, alarm.name
+        assert alarm.warm_up_minutes <= 2880, alarm.name
+        assert len(alarm.description) < 1024, alarm.name
+
+
+EVERY = {
+    alarm.name: alarm
+    for facts in SETS
+    for alarm in alarm_set(facts).alarms
+    # The two boxes of B and C are watched by the same rows as the single one.
+    if alarm.subject not in ("frontend-private", "backend-private", "backend-public")
+}
+
+
+def extremes(alarm: Alarm) -> dict[str, float]:
+    """The worst that a machine can produce, by the name of a part."""
+    lowest = "Less" in alarm.comparison
+    found = {}
+    for part in alarm.parts:
+        metric = part.metric
+        highest = metric.highest if metric.highest is not None else 1e12
+        found[part.id] = metric.lowest if lowest else highest
+    if alarm.expression:  # as many bad events as events
+        found = {"m1": 1000.0, "m2": 1000.0}
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(EVERY))
+def test_every_alarm_can_be_reached_by_a_series_that_the_machine_can_produce(name: str) -> None:
+    alarm = EVERY[name]
+    evaluator = Evaluator()
+    evaluator.put(
+        metric_alarm(metric_call(alarm, "terrace", "dev", WATCHED) | {"WarmUpConfiguration": {}}), MONDAY
+    )
+    worst = extremes(alarm)
+    silent = alarm.parts[0].statistic == "SampleCount"
+    # Long enough for the whole window to be bad, in steps of what the metric's publisher takes.
+    last = max(alarm.period_seconds * (alarm.periods + 1), 3 * alarm.parts[0].metric.every_seconds) // 60
+    for part in alarm.parts:
+        step = max(part.metric.every_seconds // 60, last // 2000, 1)
+        for minute in range(0, last + 1, step):
+            if not silent:
+                count = 250 if part.statistic.startswith("p") else 1
+                evaluator.add(
+                    key_of(part.metric, alarm.subject), at(minute), worst[part.id], count, now=at(minute)
+                )
+    states = [change.new for change in replay(evaluator, at(last - 120), at(last + 60))]
+    assert State.ALARM in states
+
+
+@pytest.mark.parametrize("name", sorted(EVERY))
+def test_every_alarm_is_quiet_over_a_healthy_series(name: str) -> None:
+    alarm = EVERY[name]
+    evaluator = Evaluator()
+    evaluator.put(
+        metric_alarm(metric_call(alarm, "terrace", "dev", WATCHED) | {"WarmUpConfiguration": {}}), MONDAY
+    )
+    above = "Greater" in alarm.comparison
+    value = float(alarm.value) / 2 if above else float(alarm.value) * 2
+    last = alarm.period_seconds * (alarm.periods + 3) // 60
+    for part in alarm.parts:
+        healthy = {"m1": 0.0, "m2": 1000.0}[part.id] if alarm.expression else value
+        if part.statistic == "Sum" and not alarm.expression:
+            healthy = value / (alarm.period_seconds / max(60, part.metric.every_seconds))
+        step = max(part.metric.every_seconds // 60, 1)
+        for minute in range(0, last + 1, step):
+            evaluator.add(key_of(part.metric, alarm.subject), at(minute), healthy, now=at(minute))
+    states = [change.new for change in replay(evaluator, at(max(last - 90, last * 7 // 8)), at(last))]
+    assert State.ALARM not in states
+
+
+# -- a metric with other dimensions than the alarm's ----------------------------------------------------------------
+
+
+def agent_publishes() -> set[tuple[str, tuple[str, ...]]]:
+    """What the agent's configuration of aws.md section 4 publishes: InstanceId alone, path and fstype for disks."""
+    return {("mem_used_percent", ("InstanceId",)), ("disk_used_percent", ("InstanceId", "path", "fstype"))}
+
+
+def test_every_alarm_on_an_agents_metric_names_exactly_the_published_dimensions() -> None:
+    read = {
+        (part.metric.name, part.metric.dimensions)
+        for alarm in EVERY.values()
+        for part in alarm.parts
+        if part.metric.space is Space.AGENT
+    }
+    assert read == agent_publishes()
+
+
+def test_a_metric_of_the_log_has_no_dimension_because_a_default_value_excludes_them() -> None:
+    assert all(metric.dimensions == () for metric in metrics.LOG_METRICS)
+
+
+def test_a_dimension_that_nothing_gives_is_an_error_and_no_alarm() -> None:
+    with pytest.raises(KeyError):
+        dimensions(metrics.MEMORY, "unknown-box", "dev", WATCHED)
+
+
+# -- options B and C ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stage", "there", "absent"),
+    [
+        ("single-8g", {"app-disk-data-page", "app-connections-warn"}, {"database-storage-page"}),
+        ("split", {"database-storage-page", "database-connections-review", "backend-public-memory-warn"},
+         {"app-memory-warn", "balancer-targets-page"}),
+        ("private", {"balancer-targets-page", "nat-nat-ports-warn", "frontend-private-heartbeat-page"},
+         {"app-backup-age-page"}),
+    ],
+)  # fmt: skip
+def test_alarms_stand_with_what_they_watch(stage: str, there: set[str], absent: set[str]) -> None:
+    (row,) = [each for each in LADDER if each.name == stage]
+    names = set(by_name(Facts(shape(row))))
+    assert there <= names
+    assert not absent & names
+
+
+def test_every_review_speaks_in_the_composite_and_every_page_of_a_dead_service_in_the_other() -> None:
+    review, down = SINGLE.composites
+    reviews = {alarm.name for alarm in SINGLE.alarms if alarm.severity is Severity.REVIEW}
+    assert {name for group in review.any_of for name in group} == reviews
+    assert ("app-heartbeat-page",) in down.any_of
+    assert ("stack-availability-burn-fast-long", "stack-availability-burn-fast-short") in down.any_of
+
+
+def test_a_row_says_what_it_means_and_each_of_its_levels_what_to_do() -> None:
+    for row in TABLE:
+        assert row.means.endswith("."), row.key
+        for level in row.levels:
+            assert len(level.do) > 5, row.key
+
+
+def metric_names() -> list[Metric]:
+    return [
+        *metrics.BOX_METRICS,
+        *metrics.LOG_METRICS,
+        *metrics.GPU_METRICS,
+        metrics.BUDGET_USED,
+        metrics.BUDGET_LEFT,
+    ]
+
+
+def test_every_metric_of_ours_has_a_name_of_its_own() -> None:
+    keys: list[Any] = [(each.space, each.name, each.fixed) for each in metric_names()]
+    assert len(set(keys)) == len(keys)
