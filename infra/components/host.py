@@ -25,8 +25,8 @@ class HostFiles(Component):
         *,
         buckets: Mapping[BucketRole, pulumi.Output[str]],
         key_arn: pulumi.Output[str],
-        address: pulumi.Output[str],
-        data_volume_id: pulumi.Output[str],
+        address: pulumi.Output[str] | None,
+        data_volume_id: pulumi.Output[str] | None,
         parent: pulumi.Resource,
     ) -> None:
         super().__init__("host:HostFiles", "host", parent)
@@ -58,13 +58,13 @@ class HostFiles(Component):
             "stack": naming.stack,
             "environment": settings.environment.value,
             "domain": settings.domain or "",
-            "address": address,
+            "address": address or "",
             "artifacts_bucket": buckets[BucketRole.ARTIFACTS],
             "backups_bucket": buckets[BucketRole.BACKUPS],
             "uploads_bucket": buckets[BucketRole.UPLOADS],
             "buckets": {"artifacts": buckets[BucketRole.ARTIFACTS]},
             "log_groups": naming.log_group(),
-            "data_volume_id": data_volume_id,
+            "data_volume_id": data_volume_id or "",
             "key_arn": key_arn,
             "gpu": settings.gpu.mode is not Wanted.OFF,
         }

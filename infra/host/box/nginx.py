@@ -53,7 +53,10 @@ access_log /var/log/nginx/access.json terrace;
 map $request_uri $terrace_path {{ "~^(?<path_alone>[^?]*)" $path_alone; }}
 map $terrace_path $terrace_llm {{ default 0; ~^/api/(llm|ocr)(/|$) 1; }}
 # The service sends a keyed hash of its user; what is none is not logged.
-map $upstream_http_x_terrace_user $terrace_user {{ default ""; "~^[0-9a-f]{{16,64}}$" $upstream_http_x_terrace_user; }}
+map $upstream_http_x_terrace_user $terrace_user {{
+    default "";
+    "~^[0-9a-f]{{16,64}}$" $upstream_http_x_terrace_user;
+}}
 map $http_upgrade $terrace_connection {{ default upgrade; "" ""; }}
 limit_req_zone $binary_remote_addr zone=terrace:10m rate={rate}r/s;
 limit_req_status 429;
