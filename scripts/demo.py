@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The main job, start to end: the embedded cloud, a stage by `pulumi up`, its machine, its page, its price.
+"""The main job, start to end: the embedded cloud, a stage by `pulumi up`, its machine, deploys under load, its price.
 
 Run again, it goes on from where it stands. Nothing outside of .local/ and the user's cache is written.
 """
@@ -7,28 +7,41 @@ Run again, it goes on from where it stands. Nothing outside of .local/ and the u
 import _venv  # isort: skip  # first: the rest needs the project's environment
 
 import fcntl
+import json
+import os
+import shutil
+import ssl
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
+import boto3
 import httpx
 import typer
 
+from embedded import sample
 from embedded.client import LocalCloud
+from embedded.load import Load, Target
 from infra.core.cost import stage_cost
 from infra.core.errors import Fault, TerraceError
 from infra.core.prices import load
+from infra.core.release import Strategy
 from infra.settings import Settings, from_file
-from ops import ladder
+from ops import deploy, ladder, release
+from ops.adapters.aws_deploy import S3Artifacts, SsmBoxes
 from ops.adapters.engine import Engine
 from ops.talk import command, err, out, step, table
 
 ROOT = _venv.ROOT
 STACK = "dev"
-BOX_SECONDS = 120
-"""How long a box may take until its page answers; 20 to 30 s are usual."""
+BOX_SECONDS = 240
+"""How long a box may take until it is installed; 30 to 60 s are usual."""
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "terrace"
+VERSIONS = ("v1", "v2")
+LOAD_RATE, LOAD_SOCKETS, LOAD_REQUESTS = 50.0, 10, 500
 
 
 class Progress:
@@ -99,30 +112,88 @@ def _run(*, boxes: bool) -> None:
         outputs = engine.up(on_event=progress)
         line.says(f"{progress.changed} resources changed" if progress.changed else "nothing to change")
     if not running.without_boxes:
-        _page(outputs["url"])
+        # What deploys ask AWS with, as a person has it after `eval "$(scripts/local.py env)"`.
+        os.environ.update({name: text for name, text in cloud.variables().items() if name.startswith("AWS_")})
+        boto3.setup_default_session()
+        _serve(outputs, settings.region)
     _report(settings, outputs)
 
 
-def _page(url: str) -> None:
-    with step("box", f"waiting for {url}") as line:
-        deadline = time.monotonic() + BOX_SECONDS
-        while True:
-            try:
-                page = httpx.get(f"{url}/healthz", timeout=2, verify=False)  # noqa: S501 the box vouches for itself
-                if page.is_success:
-                    break
-            except httpx.HTTPError:
-                pass
-            if time.monotonic() > deadline:
-                raise TerraceError(
-                    Fault(
-                        "box",
-                        f"did not answer at {url} within {BOX_SECONDS} s",
-                        "Its console: .local/cloud/boxes/boxes/*/console.log",
-                    )
+def _serve(outputs: dict[str, Any], region: str) -> None:
+    boxes, among = SsmBoxes(region), deploy.boxes_of(outputs)
+    with step("box", f"installs itself, then {outputs['url']}") as line:
+        vouched = _installed(outputs["url"], boxes, among[0])
+        line.says("installed: PostgreSQL on /data, Nginx answers over HTTPS")
+    artifacts = S3Artifacts(outputs["buckets"]["artifacts"], region)
+    with step("releases", "the sample service") as line:
+        told = [deploy.publish(artifacts, _packed(version, line.says)) for version in VERSIONS]
+        line.says(f"{' and '.join(VERSIONS)} {'published' if any(told) else 'are published'}")
+    serving = {each["version"] for each in deploy.status(boxes, among)[0]["parts"].values()}
+    if not serving & set(VERSIONS):
+        with step("deploy", "v1, the first") as line:
+            _deployed(boxes, artifacts, among, "v1", line.says)
+            serving = {"v1"}
+            line.says(f"v1 serves {_version(outputs['url'], vouched)}")
+    new = next(version for version in VERSIONS if version not in serving)
+    with step("deploy", f"{new}, rolling, under load") as line:
+        with Load(
+            Target(outputs["url"], ca=str(vouched)),
+            vouched.with_name("load.log"),
+            rate=LOAD_RATE,
+            sockets=LOAD_SOCKETS,
+        ) as load:
+            load.until(int(LOAD_RATE))
+            _deployed(boxes, artifacts, among, new, line.says)
+            load.until(LOAD_REQUESTS)
+        line.says(f"{new} serves, without a pause")
+    if load.report is not None:
+        err.print(f"  {'load':<11} {load.report.sentence()}", markup=False)
+
+
+def _installed(url: str, boxes: SsmBoxes, box: deploy.Box) -> Path:
+    """Waits for the box's own installer and its first answer; the certificate by which it vouches for itself."""
+    address, deadline, said = urlsplit(url).hostname or "", time.monotonic() + BOX_SECONDS, "nothing yet"
+    vouched = ROOT / ".local" / "demo" / "box.pem"
+    vouched.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        try:
+            ended = boxes.run(box, ["terrace-host", "status", "--json"])
+            said = json.loads(ended.stdout)["state"] if ended.stdout.strip() else said
+            if said == "done":
+                vouched.write_text(ssl.get_server_certificate((address, 443), timeout=5), encoding="ascii")
+                context = ssl.create_default_context(cafile=vouched)
+                httpx.get(f"{url}/healthz", timeout=5, verify=context).raise_for_status()
+                return vouched
+        except (TerraceError, httpx.HTTPError, OSError, ValueError) as error:
+            said = type(error).__name__
+        if time.monotonic() > deadline:
+            raise TerraceError(
+                Fault(
+                    "box",
+                    f"was not installed within {BOX_SECONDS} s: {said}",
+                    "Its console: .local/cloud/boxes/boxes/*/console.log",
                 )
-            time.sleep(0.3)
-        line.says(f"booted, user data done; Nginx answers with {len(page.content)} bytes")
+            )
+        time.sleep(0.5)
+
+
+def _packed(version: str, says: Any) -> release.Packed:
+    directory = ROOT / ".local" / "demo" / "releases" / version
+    shutil.rmtree(directory, ignore_errors=True)
+    sample.lay_out(directory, version, cache=CACHE, migrations=2 + VERSIONS.index(version), progress=says)
+    return release.pack(directory, directory.with_suffix(".tar.gz"))
+
+
+def _deployed(
+    boxes: SsmBoxes, artifacts: S3Artifacts, among: tuple[deploy.Box, ...], version: str, says: Any
+) -> None:
+    asked = deploy.Asked(version, Strategy.ROLLING, "demo", "make demo")
+    deploy.deploy(boxes, artifacts, among, asked, lambda _, event: says(f"{version}: {event['what']}"))
+
+
+def _version(url: str, vouched: Path) -> str:
+    answer = httpx.get(f"{url}/", timeout=10, verify=ssl.create_default_context(cafile=vouched))
+    return f"{url}/ with {len(answer.raise_for_status().content)} bytes"
 
 
 def _report(settings: Settings, outputs: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import ssl
 import time
 from collections.abc import Iterator
 
@@ -47,7 +48,11 @@ def answers(box: Served, *, seconds: float = 60.0) -> str:
     url, deadline = f"https://{box.outputs['eip']}/healthz", time.monotonic() + seconds
     while True:
         try:
-            return httpx.get(url, verify=str(box.certificate), timeout=2).raise_for_status().text
+            return (
+                httpx.get(url, verify=ssl.create_default_context(cafile=str(box.certificate)), timeout=2)
+                .raise_for_status()
+                .text
+            )
         except httpx.HTTPError:
             assert time.monotonic() < deadline, f"{url} did not answer within {seconds:g} s"
             time.sleep(0.3)
