@@ -9,6 +9,7 @@ from infra.core.memory import Budget
 PROGRAMS = "/usr/local/sbin"
 GPU_UNITS = tuple(Path(__file__).with_name("gpu") / f"terrace-gpu.{kind}" for kind in ("service", "timer"))
 
+# A refused call is an error and not the end: Node asks for some that it can do without.
 _SHUT_IN = """\
 NoNewPrivileges=yes
 ProtectSystem=strict
@@ -33,6 +34,7 @@ AmbientCapabilities=
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged
+SystemCallErrorNumber=EPERM
 UMask=0077
 """
 
