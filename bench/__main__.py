@@ -11,12 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import boto3
-import httpx
-
-from bench import projects
+from bench import deploys, host, projects, restore
 from embedded.aws.server import resident_bytes
 from embedded.cloud import Cloud
 from infra.core.cost import Resource, price_stack
@@ -42,7 +38,9 @@ def main() -> int:
     """Prints the figures of the parts that were asked for."""
     parts: dict[str, Callable[[Path], Iterator[Figure]]] = {
         "engine": _engine,
-        "boxes": _boxes,
+        "host": _rows(host.figures),
+        "deploys": _rows(deploys.figures),
+        "restore": _rows(restore.figures),
         "money": _money,
     }
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
@@ -79,67 +77,9 @@ def _engine(directory: Path) -> Iterator[Figure]:
         yield Figure("memory of the embedded cloud, no boxes", f"{resident:.0f} MiB", "", "", "≤ 500 MB")
 
 
-def _boxes(directory: Path) -> Iterator[Figure]:
-    with Cloud(directory / "cloud", cache=CACHE, boxes=True) as cloud:
-        if cloud.without_boxes:
-            print(f"no boxes: {cloud.without_boxes}", file=sys.stderr)
-            return
-        option_a = projects.option_a(directory / "a", cloud)
-        option_a.pulumi("stack", "init", "dev")
-        seconds = []
-        for _ in range(3):
-            option_a.pulumi("up", "--yes", "--skip-preview")
-            instance = _Instance(cloud)
-            _until_it_answers(f"https://{instance.address}/healthz")
-            seconds.append(time.time() - instance.launched)
-            instance.terminate()
-            option_a.pulumi("refresh", "--yes", "--skip-preview")
-        median = statistics.median(seconds)
-        yield Figure("box, RunInstances to HTTPS 200", f"{median:.1f} s", "", "", "≤ 90 s")
-
-
-def _until_it_answers(url: str) -> None:
-    while True:
-        try:
-            if httpx.get(url, timeout=1, verify=False).is_success:  # noqa: S501 the box vouches for itself
-                return
-        except httpx.HTTPError:
-            time.sleep(0.05)
-
-
-class _Instance:
-    """The one instance that stands, by the API."""
-
-    def __init__(self, cloud: Cloud) -> None:
-        variables = cloud.variables()
-        self._ec2: Any = boto3.client(
-            "ec2",
-            endpoint_url=variables["AWS_ENDPOINT_URL"],
-            region_name=variables["AWS_REGION"],
-            aws_access_key_id="bench",
-            aws_secret_access_key="bench",  # noqa: S106 the embedded cloud asks for no secret
-        )
-        found = self._ec2.describe_instances(
-            Filters=[{"Name": "instance-state-name", "Values": ["pending", "running"]}]
-        )
-        (self._instance,) = [each for group in found["Reservations"] for each in group["Instances"]]
-
-    @property
-    def address(self) -> str:
-        """Its public address."""
-        return str(self._instance["PublicIpAddress"])
-
-    @property
-    def launched(self) -> float:
-        """When RunInstances was called, in seconds of the epoch."""
-        return float(self._instance["LaunchTime"].timestamp())
-
-    def terminate(self) -> None:
-        """Ends it, and waits until it is gone."""
-        self._ec2.terminate_instances(InstanceIds=[self._instance["InstanceId"]])
-        self._ec2.get_waiter("instance_terminated").wait(
-            InstanceIds=[self._instance["InstanceId"]], WaiterConfig={"Delay": 1}
-        )
+def _rows(figures: Callable[[Path], Iterator[host.Row]]) -> Callable[[Path], Iterator[Figure]]:
+    """A room's own rows as figures."""
+    return lambda directory: (Figure(*row) for row in figures(directory))
 
 
 def _money(_: Path) -> Iterator[Figure]:

@@ -173,8 +173,7 @@ def served(directory: Path, stage: str = "single-8g") -> Generator[Served]:
     with Cloud(directory / "cloud", cache=CACHE, boxes=True) as cloud:
         if cloud.without_boxes:
             raise RuntimeError(f"no boxes: {cloud.without_boxes}")
-        # What deploys ask AWS with, as a person has it after `eval "$(scripts/local.py env)"`.
-        with _variables({name: text for name, text in cloud.variables().items() if name.startswith("AWS_")}):
+        with environment(cloud):
             project = option_a(directory / "project", cloud, stage)
             project.stand()
             made = Served(directory, cloud, project, project.outputs())
@@ -189,6 +188,13 @@ def served(directory: Path, stage: str = "single-8g") -> Generator[Served]:
 def note(text: str) -> None:
     """A figure, for who reads the tests' output (`pytest -s`)."""
     sys.stdout.write(f"\n{text}\n")
+
+
+@contextmanager
+def environment(cloud: Cloud) -> Generator[None]:
+    """What deploys ask AWS with, as a person has it after `eval "$(scripts/local.py env)"`."""
+    with _variables({name: text for name, text in cloud.variables().items() if name.startswith("AWS_")}):
+        yield
 
 
 @contextmanager

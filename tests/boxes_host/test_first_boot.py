@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import ssl
 import time
@@ -127,3 +128,13 @@ def test_a_new_password_is_taken_over_by_the_next_install_and_the_same_one_is_le
     enter = "PGPASSWORD=turned-in-a-test psql -XAtq -h 127.0.0.1 -U app -d app -c 'select 1'"
     assert box.sh(enter) == "1"
     assert "turned-in-a-test" in box.sh("cat /run/terrace/app.env")
+
+
+def test_the_first_backup_comes_by_itself_and_the_archive_stands(box: Served) -> None:
+    deadline = time.monotonic() + 180
+    while not (told := json.loads(box.sh("terrace-backup status --json")))["backups"]:
+        assert time.monotonic() < deadline, told
+        time.sleep(2)
+    assert told["backups"][0]["kind"] == "full"
+    assert told["gaps"] == []
+    assert told["unreachable"] == ""

@@ -50,14 +50,20 @@ def processes_of(root: Path) -> list[str]:
 
 
 @pytest.mark.box
-def test_the_demo_ends_with_a_page_that_the_boxs_nginx_served_and_leaves_git_clean(fresh: Clone) -> None:
+def test_the_demo_deploys_twice_under_load_without_a_failed_request_and_leaves_git_clean(
+    fresh: Clone,
+) -> None:
     before = status_of(fresh.root)
     done = fresh.script("demo")
     assert "boxes on" in done.stderr
-    assert "Nginx answers" in done.stderr
+    assert "Nginx answers over HTTPS" in done.stderr
+    assert "v2 serves, without a pause" in done.stderr
+    assert " 0 failed" in done.stderr
     assert "73.51" in done.stdout
     again = fresh.script("demo")
     assert "nothing to change" in again.stderr
+    assert "v1 serves, without a pause" in again.stderr
+    assert " 0 failed" in again.stderr
     assert status_of(fresh.root) == before
     fresh.script("local", "stop")
     assert processes_of(fresh.root) == []
