@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from infra.core.alarms import alarm_set
 from infra.core.cost.resource import Resource
+from infra.core.cost.watching import watching_resources
 from infra.core.shape import Box, Placement, Shape, shape
 from infra.core.stages import Stage
 from infra.core.storage import BucketRole
+from infra.core.thresholds import Facts
 
 LOG_GROUPS = ("nginx-access", "nginx-error", "backend", "frontend", "database", "system")
 
@@ -29,6 +32,7 @@ def _resources(standing: Shape) -> Iterator[Resource]:
         yield _resource("aws:cloudwatch/logGroup:LogGroup", group)
     yield _resource("aws:sns/topic:Topic", "alarms")
     yield _resource("aws:ec2/flowLog:FlowLog", "flows")
+    yield from watching_resources(alarm_set(Facts(standing)))
     for box in standing.boxes:
         yield from _box(box)
     if standing.data_volume_gib:
