@@ -14,13 +14,14 @@ from typing import Annotated
 import typer
 import yaml
 
-from infra.core.cost import DEFAULT, Usage, price_stack, read_usage, stage_resources
+from infra.core.cost import DEFAULT, Resource, StackCost, Usage, price_stack, read_usage, stage_resources
 from infra.core.cost.gpu import Assumptions
 from infra.core.errors import Fault, TerraceError
 from infra.core.prices import DEFAULT_BOOK, PriceBook, load
 from infra.core.prices.age import age_faults
-from infra.core.stages import listed
 from ops import cost
+from ops.cost.stack import priced_stage
+from ops.report import Source, read_source
 from ops.talk import Exit, Output, command, fail, out, show, table
 
 ROOT = _venv.ROOT
@@ -90,25 +91,58 @@ def capacity(
 
 @app.command()
 @command
-def diff(
-    before: str, after: str, *, book: Book = DEFAULT_BOOK, usage: UsageFile = None, output: As = Output.TABLE
+def stack(
+    file: Annotated[
+        Path, typer.Argument(help="a state, a preview (what it leads to) or a recording, as JSON")
+    ],
+    *,
+    book: Book = DEFAULT_BOOK,
+    usage: UsageFile = None,
+    output: As = Output.TABLE,
 ) -> None:
-    """Show what changes between two stages, line by line."""
-    _print(cost.stages_diff(before, after, _book(book), _usage(usage), _today()), output)
+    """Show what a stack costs: one that stands (`pulumi stack export`), or one that is planned."""
+    priced = _price(_source(file).after, _book(book), _usage(usage))
+    _print(cost.stack(file.name, priced, _today()), output)
+
+
+@app.command()
+@command
+def diff(
+    before: Annotated[str, typer.Argument(help="a stage, or a file: state, preview, recording")],
+    after: Annotated[str, typer.Argument(help="the same; without one, BEFORE is a preview")] = "",
+    *,
+    book: Book = DEFAULT_BOOK,
+    usage: UsageFile = None,
+    output: As = Output.TABLE,
+) -> None:
+    """Show what changes between two stages, or between what stands and a preview, line by line."""
+    if after:
+        sides = _resources(before), _resources(after)
+        title = f"{before} → {after}"
+    else:
+        source = _source(Path(before))
+        if not source.changes:
+            raise TerraceError(
+                Fault(before, "holds no change by itself", "Give a preview, or a second file or stage")
+            )
+        sides, title = (source.before, source.after), before
+    found, measured = _book(book), _usage(usage)
+    one, other = (_price(each, found, measured) for each in sides)
+    _print(cost.diff(one, other, title, _today()), output)
 
 
 @app.command()
 @command
 def calibrate(
-    name: str,
+    name: Annotated[str, typer.Argument(help="a stage, or a file: state, preview, recording")],
     bill: Annotated[Path, typer.Argument(help="a month's bill: YAML of service: amount in quotes")],
     *,
     book: Book = DEFAULT_BOOK,
     usage: UsageFile = None,
     output: As = Output.TABLE,
 ) -> None:
-    """Hold a stage's estimate against a real bill, service by service."""
-    estimate = price_stack(stage_resources(listed(name)), _book(book), _usage(usage))
+    """Hold an estimate against a real bill, service by service."""
+    estimate = _price(_resources(name), _book(book), _usage(usage))
     _print(cost.calibrate(estimate, _bill(bill), _today()), output)
 
 
@@ -139,6 +173,30 @@ def _book(name: str) -> PriceBook:
     return found
 
 
+def _resources(name: str) -> list[Resource]:
+    """A stage's resources, or those of a file."""
+    path = Path(name)
+    return _source(path).after if path.suffix or path.is_file() else stage_resources(priced_stage(name))
+
+
+def _price(resources: list[Resource], book: PriceBook, usage: Usage) -> StackCost:
+    """Their price; what has none blocks."""
+    try:
+        return price_stack(resources, book, usage)
+    except TerraceError as error:
+        fail(error, Exit.BLOCKED)
+
+
+def _source(path: Path) -> Source:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TerraceError(
+            Fault(str(path), f"cannot be read: {error}", "Look at its name and form")
+        ) from error
+    return read_source(text, where=path.name)
+
+
 def _today() -> date:
     return datetime.now(UTC).date()
 
@@ -157,7 +215,7 @@ def _bill(path: Path) -> dict[str, Decimal]:
             found[str(service)] = Decimal("NaN")
         if not found[str(service)].is_finite():
             faults.append(
-                Fault(f"{path.name}: {service}", f"{amount!r} is no amount in quotes", 'As "12.34"')
+                Fault(f"{path.name}: {service}", f"{str(amount)[:40]!r} is no amount in quotes", 'As "12.34"')
             )
     if faults:
         raise TerraceError(*faults)

@@ -5,7 +5,7 @@ Amounts are USD a month before tax. A range is P10 to P90 of what use decides; a
 
 from ops.cost.answer import Answer, Table
 from ops.cost.choices import book, capacity, gpu, instance, ladder, options
-from ops.cost.stack import calibrate, diff, stage, stages_diff
+from ops.cost.stack import calibrate, diff, stack, stage, stages_diff
 
 __all__ = [
     "Answer",
@@ -18,6 +18,7 @@ __all__ = [
     "instance",
     "ladder",
     "options",
+    "stack",
     "stage",
     "stages_diff",
 ]

@@ -13,6 +13,7 @@ from ops.report.markdown import MARKER, markdown
 from ops.report.plan import Change, Op, Plan, Refusal, of_states
 from ops.report.preview import read_preview
 from ops.report.recorded import compared, read_recorded, written
+from ops.report.sources import Source, read_source
 from ops.report.state import read_state
 from ops.report.terminal import data, tables, title
 
@@ -24,6 +25,7 @@ __all__ = [
     "Plan",
     "Refusal",
     "Report",
+    "Source",
     "compared",
     "data",
     "markdown",
@@ -31,6 +33,7 @@ __all__ = [
     "read_findings",
     "read_preview",
     "read_recorded",
+    "read_source",
     "read_state",
     "report",
     "tables",
