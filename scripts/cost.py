@@ -20,9 +20,10 @@ from infra.core.errors import Fault, TerraceError
 from infra.core.prices import DEFAULT_BOOK, PriceBook, load
 from infra.core.prices.age import age_faults
 from ops import cost
+from ops.adapters.price_list import PriceFiles, PriceList
 from ops.cost.stack import priced_stage
 from ops.report import Source, read_source
-from ops.talk import Exit, Output, command, fail, out, show, table
+from ops.talk import Exit, Output, command, confirm, err, fail, out, show, step, table
 
 ROOT = _venv.ROOT
 app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode=None)
@@ -146,11 +147,48 @@ def calibrate(
     _print(cost.calibrate(estimate, _bill(bill), _today()), output)
 
 
-@app.command(name="book")
+books = typer.Typer(
+    help="Say what a price book does not know, or make it new.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+)
+app.add_typer(books, name="book")
+
+
+@books.callback()
 @command
-def book_(*, book: Book = DEFAULT_BOOK, output: As = Output.TABLE) -> None:
+def book_(context: typer.Context, *, book: Book = DEFAULT_BOOK, output: As = Output.TABLE) -> None:
     """Say what a price book does not know: names that were not seen, prices that nobody checked, absent ones."""
-    _print(cost.book(_book(book), _today()), output)
+    if context.invoked_subcommand is None:
+        _print(cost.book(_book(book), _today()), output)
+
+
+@books.command()
+@command
+def refresh(
+    *,
+    book: Annotated[str, typer.Option("--book", help="the book to begin with")] = DEFAULT_BOOK,
+    name: Annotated[
+        str, typer.Option(help="the new book's name; without one, by the month of the files")
+    ] = "",
+    from_: Annotated[
+        Path | None, typer.Option("--from", help="a folder with SERVICE.csv, in place of the network")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    output: As = Output.TABLE,
+) -> None:
+    """Make a book new from AWS's public price list files, say what moved, and write it beside the old one."""
+    files = PriceList() if from_ is None else PriceFiles(from_)
+    with step("price list", "the file of EC2 has hundreds of MB") as line:
+        made = cost.refresh(book, files, name=name, on_service=line.says)
+        line.says(f"{made.found} prices, {len(made.moved)} moved, {len(made.left)} left")
+    _print(cost.refreshed(made), output)
+    if made.stands:
+        err.print(f"{made.path.name} stands as it is", markup=False)
+        return
+    confirm(f"Write infra/core/prices/{made.path.name}?", yes=yes)
+    made.write()
+    err.print(f"  next        read it, then set terrace:priceBook: {made.name}", markup=False)
 
 
 def _print(answer: cost.Answer, output: Output) -> None:
