@@ -32,7 +32,8 @@ def resources(found: Any) -> list[Resource]:
 def test_a_stage_costs_what_the_ladder_says_whether_asked_by_name_or_by_the_program(
     program: Run, stage: Any
 ) -> None:
-    planned = price_stack(resources(program({"terrace:stage": stage.name})), BOOK)
+    named = {"terrace:domain": "app.example.com"}  # a certificate, and a balancer's listener, want a name
+    planned = price_stack(resources(program({**named, "terrace:stage": stage.name})), BOOK)
     assert planned.fixed == stage_cost(stage, BOOK).fixed
 
 

@@ -114,6 +114,7 @@ def _parts(standing: Shape, book: PriceBook) -> Iterator[_Part]:
     if standing.database:
         yield _Part(f"database {standing.database.name}", f"rds.{standing.database.name}", 1)
         yield _Part("database storage gp3", "rds.gp3", standing.database_gib)
+        yield _Part("managed master secret", "secrets.secret", 1, Scope.BESIDE)
     if standing.load_balancer_zones:
         yield _Part("load balancer", "alb", 1)
     if standing.nat_gateways:

@@ -45,6 +45,7 @@ def _resources(standing: Shape) -> Iterator[Resource]:
             instanceClass=standing.database.name,
             storageType="gp3",
             allocatedStorage=standing.database_gib,
+            manageMasterUserPassword=True,
         )
     for _ in range(standing.nat_gateways):
         yield _resource("aws:ec2/eip:Eip", "nat")
