@@ -11,7 +11,7 @@ import pytest
 from infra.core.cost import Resource, price_stack, stage_cost
 from infra.core.errors import TerraceError
 from infra.core.prices import load
-from infra.core.stages import listed
+from infra.core.stages import LADDER, listed
 from ops.report import data, markdown, read_preview, read_state, report
 from tests.engine.walk import walk
 
@@ -19,6 +19,7 @@ pytestmark = pytest.mark.engine
 
 BOOK = load()
 TODAY = date(2026, 11, 21)
+TWO_BOXES = [each for each in LADDER if each.built and each.database_class]
 SHOWN = ("--show-sames", "--show-replacement-steps")
 INSTANCE = "aws:ec2/instance:Instance"
 
@@ -30,6 +31,22 @@ def previewed(project: Any, *, check: bool = True) -> Any:
 
 def exported(project: Any) -> list[Resource]:
     return read_state(project.pulumi("stack", "export").stdout, where="export")
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("stage", TWO_BOXES, ids=lambda stage: stage.name)
+def test_every_option_costs_the_same_by_plan_state_stage_and_lists(bare: Any, stage: Any) -> None:
+    zone = bare.client("route53").create_hosted_zone(Name="example.com", CallerReference="report")
+    named = {"domain": "app.example.com", "dns": {"zoneId": zone["HostedZone"]["Id"].rpartition("/")[2]}}
+    bare.write(stage=stage.name, **named)
+    bare.pulumi("stack", "init", bare.stack)
+    planned = previewed(bare).cost.after
+    bare.up()
+    # The zone is the domain's, not the stack's.
+    listed_ = [each for each in walk(bare) if each.token != "aws:route53/zone:Zone"]
+    lists, state = price_stack(listed_, BOOK), price_stack(exported(bare), BOOK)
+    assert planned.fixed == lists.fixed == state.fixed == stage_cost(stage, BOOK).fixed
+    assert planned.total == lists.total == state.total
 
 
 def test_plan_state_stage_and_the_clouds_own_lists_cost_the_same_to_the_cent(standing: Any) -> None:

@@ -15,12 +15,17 @@ from infra.core.stages import LADDER
 Run = Callable[..., Any]
 BOOK = load()
 BUILT = [stage for stage in LADDER if stage.built]
+NAMED: dict[str, Any] = {
+    "terrace:domain": "app.example.com",
+    "terrace:dns": {"zoneId": "Z0123456789ABCDEFGHIJ"},
+}
+"""A balancer speaks HTTPS, so it wants a name; records and certificates are free."""
+
 EVERYTHING: dict[str, Any] = {
     "terrace:gpu": {"mode": "auto"},
     "terrace:backup": {"awsBackup": True},
     "terrace:budget": {"monthly": "150"},
-    "terrace:domain": "app.example.com",
-    "terrace:dns": {"zoneId": "Z0123456789ABCDEFGHIJ"},
+    **NAMED,
 }
 
 
@@ -32,8 +37,7 @@ def resources(found: Any) -> list[Resource]:
 def test_a_stage_costs_what_the_ladder_says_whether_asked_by_name_or_by_the_program(
     program: Run, stage: Any
 ) -> None:
-    named = {"terrace:domain": "app.example.com"}  # a certificate, and a balancer's listener, want a name
-    planned = price_stack(resources(program({**named, "terrace:stage": stage.name})), BOOK)
+    planned = price_stack(resources(program({**NAMED, "terrace:stage": stage.name})), BOOK)
     assert planned.fixed == stage_cost(stage, BOOK).fixed
 
 
