@@ -29,6 +29,7 @@ def _name(thing: dict[str, Any], fallback: str) -> str:
 
 def _machines(client: Any) -> Iterator[Resource]:
     ec2 = client("ec2")
+    elastic = {each["PublicIp"] for each in ec2.describe_addresses()["Addresses"]}
     volumes = {each["VolumeId"]: each for each in ec2.describe_volumes()["Volumes"]}
     for group in ec2.describe_instances()["Reservations"]:
         for box in group["Instances"]:
@@ -43,6 +44,7 @@ def _machines(client: Any) -> Iterator[Resource]:
                 _name(box, box["InstanceId"]),
                 instanceType=box["InstanceType"],
                 rootBlockDevice=_disk(root, "volumeSize", "volumeType"),
+                associatePublicIpAddress=box.get("PublicIpAddress") not in (None, *elastic),
                 monitoring=box["Monitoring"]["State"] == "enabled",
                 creditSpecification={"cpuCredits": mode["CpuCredits"]} if mode["CpuCredits"] else None,
             )
