@@ -22,7 +22,7 @@ from infra.core.prices.age import age_faults
 from ops import cost
 from ops.adapters.price_list import PriceFiles, PriceList
 from ops.cost.stack import priced_stage
-from ops.report import Source, read_source
+from ops.report import Source, read_source, unplaced
 from ops.talk import Exit, Output, command, confirm, err, fail, out, show, step, table
 
 ROOT = _venv.ROOT
@@ -119,6 +119,8 @@ def diff(
     """Show what changes between two stages, or between what stands and a preview, line by line."""
     if after:
         sides = _resources(before), _resources(after)
+        if len({_is_file(before), _is_file(after)}) == 2:
+            sides = unplaced(sides[0]), unplaced(sides[1])
         title = f"{before} → {after}"
     else:
         source = _source(Path(before))
@@ -213,8 +215,11 @@ def _book(name: str) -> PriceBook:
 
 def _resources(name: str) -> list[Resource]:
     """A stage's resources, or those of a file."""
-    path = Path(name)
-    return _source(path).after if path.suffix or path.is_file() else stage_resources(priced_stage(name))
+    return _source(Path(name)).after if _is_file(name) else stage_resources(priced_stage(name))
+
+
+def _is_file(name: str) -> bool:
+    return bool(Path(name).suffix) or Path(name).is_file()
 
 
 def _price(resources: list[Resource], book: PriceBook, usage: Usage) -> StackCost:

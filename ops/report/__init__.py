@@ -13,7 +13,7 @@ from ops.report.markdown import MARKER, markdown
 from ops.report.plan import Change, Op, Plan, Refusal, of_states
 from ops.report.preview import read_preview
 from ops.report.recorded import compared, read_recorded, written
-from ops.report.sources import Source, read_source
+from ops.report.sources import Source, read_source, unplaced
 from ops.report.state import read_state
 from ops.report.terminal import data, tables, title
 
@@ -38,5 +38,6 @@ __all__ = [
     "report",
     "tables",
     "title",
+    "unplaced",
     "written",
 ]

@@ -9,12 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from infra.core.cost import rounded
 from ops.cost.answer import about, usd
 from ops.report import consequences, words
 from ops.report.make import Report
 from ops.report.plan import Change, Op
-from ops.report.watched import Moved
 
 MOST_CHARACTERS = 65_536
 """The longest body of a comment that GitHub takes."""
@@ -147,17 +145,8 @@ def _money(found: Report) -> Iterator[str]:
     if found.cost is None:
         return
     rows = [
-        (
-            each.sign,
-            _text(each.name if each.resource == each.urn else f"{each.resource}: {each.name}"),
-            usd(each.before.monthly.likely) if each.before else "",
-            usd(each.after.monthly.likely) if each.after else "",
-            f"{rounded(each.delta):+,}",
-            _text(f"{each.price.usd} / {each.price.unit}"),
-            str(each.any_line.basis),
-        )
-        for each in found.cost.changed
-        if rounded(each.delta)
+        (each.sign, _text(each.line), each.before, each.after, each.delta, _text(each.price), each.basis)
+        for each in words.money_rows(found)
     ]
     yield "### Cost a month"
     if rows:
@@ -178,14 +167,11 @@ def _watched(found: Report) -> Iterator[str]:
     for title, moved in (("SLOs", found.objectives), ("Thresholds", found.thresholds)):
         if moved:
             yield f"### {title}"
-            yield from _table(("name", "what", "before", "after"), [_moved_row(each) for each in moved])
+            yield from _table(("name", "what", "before", "after"), _cells(words.watched_rows(moved)))
 
 
-def _moved_row(moved: Moved) -> tuple[str, ...]:
-    return tuple(
-        _text(each)
-        for each in (moved.name, moved.what, moved.before or words.PLAIN, moved.after or words.PLAIN)
-    )
+def _cells(rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    return [tuple(_text(cell) for cell in row) for row in rows]
 
 
 def _all(found: Report) -> Iterator[str]:

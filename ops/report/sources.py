@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from infra.core.cost import Resource
 from infra.core.errors import Fault, TerraceError
@@ -24,6 +24,11 @@ class Source:
     def changes(self) -> bool:
         """Whether the file holds a change by itself."""
         return self.before is not self.after
+
+
+def unplaced(resources: list[Resource]) -> list[Resource]:
+    """The same under URNs of kind and name alone, as a stage's resources bear them."""
+    return [replace(each, urn=f"stage::{each.token}::{each.name}") for each in resources]
 
 
 def read_source(text: str, *, where: str) -> Source:

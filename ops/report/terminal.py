@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from infra.core.cost import rounded
 from ops.cost.answer import Table, about, span_data, usd
 from ops.cost.stack import diff_data
 from ops.report import consequences, words
@@ -72,21 +71,14 @@ def _money(found: Report) -> Table:
     if found.cost is None:
         return Table("cost", (), ())
     rows = tuple(
-        (
-            each.sign,
-            each.name if each.resource == each.urn else f"{each.resource}: {each.name}",
-            usd(each.before.monthly.likely) if each.before else "",
-            usd(each.after.monthly.likely) if each.after else "",
-            f"{rounded(each.delta):+,}",
-        )
-        for each in found.cost.changed
-        if rounded(each.delta)
+        (each.sign, each.line, each.before, each.after, each.delta) for each in words.money_rows(found)
     )
     total = found.cost.after.total
     notes = [f"P10 to P90 after: {usd(total.low)} to {usd(total.high)}."]
     notes += [f"budget: {words.budget(found)}"] if found.budget else []
     notes += [f"once: {each.what}: {usd(each.usd)}" for each in found.one_off]
-    notes += [*found.notes, f"{about(found.cost.after.book, found.today)}; stack: {found.confidence}"]
+    notes += [*found.notes, about(found.cost.after.book, found.today)]
+    notes += [f"confidence {found.confidence}: {found.cost.resting_on_use} lines rest on use"]
     return Table(
         words.money(found), ("", "line", "before", "after", "difference"), rows, (2, 3, 4), tuple(notes)
     )
@@ -94,7 +86,7 @@ def _money(found: Report) -> Table:
 
 def _watched(found: Report) -> Table:
     moved = [*found.objectives, *found.thresholds]
-    rows = [(each.name, each.what, each.before or words.PLAIN, each.after or words.PLAIN) for each in moved]
+    rows = words.watched_rows(moved)
     return Table("SLOs and thresholds", ("name", "what", "before", "after"), _short(rows), (), ())
 
 

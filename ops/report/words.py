@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
-from infra.core.cost import UNKNOWN
+from infra.core.cost import UNKNOWN, rounded
+from infra.core.cost.money import NOTHING
 from infra.core.cost.resource import SECRET_TEXT
 from ops.cost.answer import usd
 from ops.report.make import Report
 from ops.report.plan import Change, Op
+from ops.report.watched import Moved
 
 LONGEST = 40
 """Characters of a value that is shown; a longer one is only named."""
@@ -22,6 +26,12 @@ PAST: Mapping[Op, str] = {
 }
 
 PLAIN = "—"
+
+LISTED = 12
+"""Lines of money, and alarms that come or go, beyond which small ones are said together."""
+
+SMALL_USD = Decimal("0.5")
+ALARM = "alarm"
 
 
 def headline(found: Report) -> str:
@@ -54,6 +64,57 @@ def budget(found: Report) -> str:
 def values(change: Change) -> str:
     """The properties that differ, with their values where these are short and no secret."""
     return ", ".join(_value(change, name) for name in change.properties)
+
+
+@dataclass(frozen=True, slots=True)
+class MoneyRow:
+    """One line of the table of money, as text; `basis` and `price` are empty where it stands for several."""
+
+    sign: str
+    line: str
+    before: str
+    after: str
+    delta: str
+    price: str = ""
+    basis: str = ""
+
+
+def money_rows(found: Report) -> list[MoneyRow]:
+    """The lines that change by a cent or more, the dearest first; small ones together."""
+    if found.cost is None:
+        return []
+    changed = [each for each in found.cost.changed if rounded(each.delta)]
+    small = [each for each in changed if abs(each.delta) < SMALL_USD] if len(changed) > LISTED else []
+    rows = [
+        MoneyRow(
+            each.sign,
+            each.name if each.resource == each.urn else f"{each.resource}: {each.name}",
+            usd(each.before.monthly.likely) if each.before else "",
+            usd(each.after.monthly.likely) if each.after else "",
+            f"{rounded(each.delta):+,}",
+            f"{each.price.usd} / {each.price.unit}",
+            str(each.any_line.basis),
+        )
+        for each in changed
+        if each not in small
+    ]
+    if small:
+        before = sum((each.before.monthly.likely for each in small if each.before), NOTHING)
+        after = sum((each.after.monthly.likely for each in small if each.after), NOTHING)
+        said = f"{len(small)} smaller lines"
+        rows.append(MoneyRow("~", said, usd(before), usd(after), f"{rounded(after - before):+,}"))
+    return rows
+
+
+def watched_rows(moved: Sequence[Moved]) -> list[tuple[str, str, str, str]]:
+    """Name, what, before and after of each; where many alarms come or go, they are counted."""
+    rows = []
+    for said in ("new", "gone"):
+        whole = [each for each in moved if each.what == ALARM and said in (each.before, each.after)]
+        if len(whole) > LISTED:
+            rows.append((f"{len(whole)} alarms", ALARM, whole[0].before or PLAIN, said))
+            moved = [each for each in moved if each not in whole]
+    return rows + [(each.name, each.what, each.before or PLAIN, each.after or PLAIN) for each in moved]
 
 
 def forced(change: Change) -> str:

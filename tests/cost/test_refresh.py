@@ -8,7 +8,7 @@ import io
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
@@ -163,7 +163,7 @@ def test_every_usage_type_that_the_book_has_seen_is_the_one_that_the_files_are_s
 
 
 @contextmanager
-def served(answers: Mapping[str, bytes], *, cut: int = 0) -> Iterator[str]:
+def served(answers: Mapping[str, bytes], *, cut: int = 0) -> Generator[str]:
     """A price list on this machine; with `cut`, each answer promises more bytes than it has."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
