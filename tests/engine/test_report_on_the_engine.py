@@ -68,7 +68,7 @@ def test_a_resize_with_a_new_image_names_what_forces_replacements_and_what_goes_
     replaced = {each["urn"].rpartition("$")[2]: each for each in said["changes"] if each["op"] == "replace"}
     assert set(replaced) == {
         "aws:ec2/instance:Instance::app",
-        "aws:ec2/eipAssociation:EipAssociation::app",
+        "aws:ec2/eipAssociation:EipAssociation::address",
         "aws:ec2/volumeAttachment:VolumeAttachment::app-data",
     }
     assert replaced["aws:ec2/instance:Instance::app"]["forced_by"] == ["ami"]
