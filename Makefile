@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+STACK ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock check test drill bench demo demo-stop clean
+.PHONY: help setup lock check test drill bench preview demo demo-stop clean
 MAKEFLAGS += --no-print-directory
 
 help: ## this list
@@ -30,6 +31,10 @@ drill: setup ## the tests with real machines and with faults; machines need root
 
 bench: setup ## measure previews, updates, memory and boxes, and print the ratios
 	$(BIN)/python -m bench $(ARGS)
+
+preview: setup ## what STACK=dev would change and cost, in this shell's cloud or the embedded one
+	@if [ -z "$$PULUMI_BACKEND_URL" ]; then eval "$$($(BIN)/python scripts/local.py env)"; fi; \
+	[ -z "$$PULUMI_BACKEND_URL" ] || $(BIN)/python scripts/preview.py run --stack $(STACK) $(ARGS) || [ $$? = 10 ]
 
 demo: setup ## a stage standing on the embedded cloud, its page fetched, its cost shown
 	$(BIN)/python scripts/demo.py $(ARGS)

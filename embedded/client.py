@@ -16,8 +16,9 @@ from typing import Any
 import httpx
 
 from embedded.environment import variables
-from embedded.running import ALREADY_RUNS, Running, is_locked, lives
+from embedded.running import ALREADY_RUNS, Running, is_locked
 from infra.core.errors import Fault, TerraceError
+from tools.process import lives
 from tools.setup.engine import engine_environment, engine_variables, read_engine
 
 START_SECONDS = 180

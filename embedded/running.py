@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from tools.process import lives
 
 ALREADY_RUNS = 3
 """What a second daemon of a directory ends with."""
@@ -46,14 +47,3 @@ def is_locked(directory: Path) -> bool:
     except BlockingIOError:
         return True
     return False
-
-
-def lives(pid: int) -> bool:
-    """Whether there is such a process."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

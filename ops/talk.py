@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import functools
 import json
+import shlex
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import IntEnum, StrEnum
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
@@ -116,6 +118,16 @@ def fail(error: TerraceError, code: Exit = Exit.FAILED) -> NoReturn:
     """Says what was wrong, the bound and the remedy, and ends."""
     err.print(str(error), markup=False, style="red" if err.is_terminal else "")
     raise typer.Exit(code)
+
+
+def shell(*, unset: Sequence[str], export: Mapping[str, str], first: Sequence[Path]) -> None:
+    """Lines for `eval` in a shell: variables taken away and set, and folders put first on PATH."""
+    for name in unset:
+        sys.stdout.write(f"unset {name}\n")
+    for name, value in export.items():
+        sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
+    folders = ":".join(map(str, first))
+    sys.stdout.write(f"export PATH={shlex.quote(folders)}:$PATH\n")
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -4,7 +4,6 @@
 import _venv  # isort: skip  # first: the rest needs the project's environment
 
 import getpass
-import shlex
 import sys
 from typing import Annotated
 
@@ -14,7 +13,7 @@ from infra.core.errors import Fault, TerraceError
 from infra.settings import project_name
 from ops import account, stackfile
 from ops.adapters.aws_account import AwsAccount
-from ops.talk import Output, command, confirm, err, show, step, table
+from ops.talk import Output, command, confirm, err, shell, show, step, table
 from tools.setup.engine import SLOWING, engine_variables, read_engine
 
 ROOT = _venv.ROOT
@@ -68,16 +67,14 @@ def env() -> None:
 
     Undoes `scripts/local.py env`, keeps your own AWS credentials, and lets the engine fetch the plugin of pulumi-aws.
     """
-    for name in (*LOCAL_ONLY, *SLOWING):
-        sys.stdout.write(f"unset {name}\n")
     sys.stdout.write(
         '[ "${AWS_ACCESS_KEY_ID:-}" = embedded ] && unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY\n'
     )
-    for name, value in engine_variables(ROOT).items():
-        chosen = "false" if name == "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION" else value
-        sys.stdout.write(f"export {name}={shlex.quote(chosen)}\n")
-    first = f"{ROOT / '.venv' / 'bin'}:{read_engine(ROOT).bin}"
-    sys.stdout.write(f"export PATH={shlex.quote(first)}:$PATH\n")
+    shell(
+        unset=(*LOCAL_ONLY, *SLOWING),
+        export={**engine_variables(ROOT), "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "false"},
+        first=(ROOT / ".venv" / "bin", read_engine(ROOT).bin),
+    )
 
 
 @app.command(name="set")

@@ -4,7 +4,6 @@
 import _venv  # isort: skip  # first: the rest needs the project's environment
 
 import json
-import shlex
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +14,7 @@ import typer
 from embedded.client import LocalCloud
 from infra.core.errors import Fault, TerraceError
 from infra.settings import from_file
-from ops.talk import Exit, Output, command, confirm, err, show, step, table
+from ops.talk import Exit, Output, command, confirm, err, shell, show, step, table
 from tools.setup.engine import SLOWING
 
 ROOT = _venv.ROOT
@@ -92,12 +91,11 @@ def status(output: OutputOption = Output.TABLE) -> None:
 def env() -> None:
     """Print what points a shell at this cloud: eval "$(scripts/local.py env)"."""
     cloud = LocalCloud(ROOT)
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CONFIG_FILE", "PULUMI_ACCESS_TOKEN", *SLOWING):
-        sys.stdout.write(f"unset {name}\n")
-    for name, value in cloud.variables().items():
-        sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
-    first = f"{ROOT / '.venv' / 'bin'}:{cloud.engine_bin()}"
-    sys.stdout.write(f"export PATH={shlex.quote(first)}:$PATH\n")
+    shell(
+        unset=("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CONFIG_FILE", "PULUMI_ACCESS_TOKEN", *SLOWING),
+        export=cloud.variables(),
+        first=(ROOT / ".venv" / "bin", cloud.engine_bin()),
+    )
 
 
 @app.command()

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 from rich.live import Live
 
-from infra.core.alarms import alarm_set, monthly_usd
+from infra.core.alarms import alarm_set
+from infra.core.cost import stage_resources, watching_monthly
 from infra.core.errors import Fault, TerraceError
 from infra.core.naming import Naming
 from infra.core.prices import load
@@ -97,7 +98,12 @@ def cost(
         if stage.option is not Option.ELASTIC:
             made = alarm_set(Facts(shape(stage)))
             rows.append(
-                (stage.name, len(made.alarms), len(made.composites), f"{monthly_usd(made, book):.2f}")
+                (
+                    stage.name,
+                    len(made.alarms),
+                    len(made.composites),
+                    f"{watching_monthly(stage_resources(stage), book):.2f}",
+                )
             )
     data = [dict(zip(("stage", "alarms", "composites", "usd_a_month"), row, strict=True)) for row in rows]
     shown = [tuple(map(str, row)) for row in rows]

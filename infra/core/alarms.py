@@ -1,4 +1,4 @@
-"""The only place that makes alarms of thresholds: plain definitions, composites, and their price."""
+"""The only place that makes alarms of thresholds: plain definitions, and composites."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from decimal import Decimal
 
 from infra.core import metrics, slo
 from infra.core.metrics import LogFilter, Metric, Space, Subject
-from infra.core.prices import PriceBook
 from infra.core.shape import Box
 from infra.core.thresholds import TABLE, Facts, Level, Severity, Threshold
 
@@ -142,26 +141,6 @@ def subjects(threshold: Threshold, facts: Facts) -> Iterator[tuple[str, Box | No
 def value_of(level: Level, facts: Facts, box: Box | None) -> Decimal:
     """The value of a level for what it watches, in the metric's unit."""
     return level.value if isinstance(level.value, Decimal) else level.value(facts, box)
-
-
-def monthly_usd(alarms: AlarmSet, book: PriceBook) -> Decimal:
-    """What a set costs a month beyond the account's free tier, its custom metrics counted, before tax.
-
-    An alarm on metric math is billed for each of its metrics, a custom metric for the hours in which it is published.
-    """
-    standard = Decimal(sum(len(alarm.parts) for alarm in alarms.alarms))
-    boxes = {
-        alarm.subject for alarm in alarms.alarms if any(p.metric.subject is Subject.BOX for p in alarm.parts)
-    }
-    custom = sum(
-        Decimal(metric.billed_hours) / 24 * (len(boxes) if metric.subject is Subject.BOX else 1)
-        for metric in alarms.metrics()
-    )
-    return (
-        book["cw.alarm"].monthly(standard)
-        + book["cw.alarm.composite"].monthly(Decimal(len(alarms.composites)))
-        + book["cw.metric"].monthly(Decimal(custom))
-    )
 
 
 def _filters(facts: Facts) -> tuple[LogFilter, ...]:

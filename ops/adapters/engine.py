@@ -33,7 +33,7 @@ class Engine:
     ) -> None:
         self.root, self.stack = root, stack
         self.environment = _environment(root, variables)
-        self._workspace = workspace(root, variables, work_dir or root)
+        self._workspace = _workspace(root, self.environment, work_dir or root)
         self._made: automation.Stack | None = None
 
     def up(self, *, on_event: OnEvent | None = None) -> dict[str, Any]:
@@ -88,10 +88,13 @@ class Engine:
 
 def workspace(root: Path, variables: Mapping[str, str], work_dir: Path) -> automation.LocalWorkspace:
     """Set-up's engine in a directory with a Pulumi.yaml."""
-    environment = _environment(root, variables)
+    return _workspace(root, _environment(root, variables), work_dir)
+
+
+def _workspace(root: Path, environment: Mapping[str, str], work_dir: Path) -> automation.LocalWorkspace:
     return automation.LocalWorkspace(
         work_dir=str(work_dir),
-        env_vars=environment,
+        env_vars=dict(environment),
         pulumi_command=_command(root, environment["PULUMI_HOME"]),
     )
 

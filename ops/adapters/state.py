@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ import boto3
 from infra.core.errors import Fault, TerraceError
 from ops.recovery import Lock, Pending
 from ops.stackfile import write
+from tools.process import lives
 
 
 class EngineState:
@@ -33,7 +33,7 @@ class EngineState:
         for text in self._lock_files():
             raw = json.loads(text)
             pid, host = int(raw.get("pid", 0)), raw.get("hostname", "")
-            alive = _lives(pid) if host == here else None
+            alive = lives(pid) if host == here else None
             found.append(Lock(f"{raw.get('username', '?')}@{host}", pid, raw.get("timestamp", "?"), alive))
         return found
 
@@ -174,13 +174,3 @@ def _checkpoint(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return found
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

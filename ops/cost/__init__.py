@@ -5,7 +5,9 @@ Amounts are USD a month before tax. A range is P10 to P90 of what use decides; a
 
 from ops.cost.answer import Answer, Table
 from ops.cost.choices import book, capacity, gpu, instance, ladder, options
-from ops.cost.stack import calibrate, diff, stage, stages_diff
+from ops.cost.refresh import answer as refreshed
+from ops.cost.refresh import refresh
+from ops.cost.stack import calibrate, diff, stack, stage, stages_diff
 
 __all__ = [
     "Answer",
@@ -18,6 +20,9 @@ __all__ = [
     "instance",
     "ladder",
     "options",
+    "refresh",
+    "refreshed",
+    "stack",
     "stage",
     "stages_diff",
 ]

@@ -21,17 +21,31 @@ from infra.core.cost import (
     together,
 )
 from infra.core.cost.diff import CostDiff, cost_diff
+from infra.core.errors import Fault, TerraceError
 from infra.core.prices import PriceBook
-from infra.core.stages import listed
+from infra.core.stages import Option, Stage, listed
 from ops.cost.answer import Answer, Table, about, span, span_data, usd
 
 SMALL_USD = Decimal("0.5")
 """Lines of use that a bad month does not lift above this are summed up for people."""
 
 
+def priced_stage(name: str) -> Stage:
+    """The rung of that name.
+
+    Raises:
+        TerraceError: no such rung, or one of Option D, which has no prices yet.
+    """
+    rung = listed(name)
+    if rung.option is Option.ELASTIC:
+        remedy = "Name a stage of Option A, B or C"
+        raise TerraceError(Fault(name, "is on the ladder and not priced yet (Option D)", remedy))
+    return rung
+
+
 def stage(name: str, book: PriceBook, usage: Usage, today: date) -> Answer:
     """A stage's lines: fixed ones with their price, use as ranges."""
-    rung = listed(name)
+    rung = priced_stage(name)
     compared = stage_cost(rung, book)
     if book.reference:
         rows = tuple(
@@ -53,6 +67,13 @@ def stage(name: str, book: PriceBook, usage: Usage, today: date) -> Answer:
         **cost_data(cost),
     }
     return Answer(tuple(cost_tables(f"{name} a month", cost, compared.compared, today)), data)
+
+
+def stack(title: str, cost: StackCost, today: date) -> Answer:
+    """What a set of resources costs, planned or standing."""
+    return Answer(
+        tuple(cost_tables(f"{title} a month", cost, None, today)), {"stack": title, **cost_data(cost)}
+    )
 
 
 def cost_tables(title: str, cost: StackCost, compared: Decimal | None, today: date) -> Sequence[Table]:
@@ -122,7 +143,7 @@ def diff(before: StackCost, after: StackCost, title: str, today: date) -> Answer
 
 def stages_diff(one: str, other: str, book: PriceBook, usage: Usage, today: date) -> Answer:
     """What a climb or descent costs a month."""
-    before, after = (price_stack(stage_resources(listed(name)), book, usage) for name in (one, other))
+    before, after = (price_stack(stage_resources(priced_stage(name)), book, usage) for name in (one, other))
     return diff(before, after, f"{one} → {other}", today)
 
 

@@ -27,6 +27,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "infra": (),
     "ops.adapters": ("ops", "infra.core", "infra.clients", "infra.settings", "infra.host", "tools"),
     "ops.adapters.gpu": ("ops", "infra.core", "infra.clients", "infra.host.box.gpu"),
+    "ops.adapters.recorded": ("infra.core", "infra.settings", "infra.options"),
     "ops.gpu": ("ops", "infra.core", "infra.clients", "infra.settings", "infra.host.box.gpu"),
     "ops": ("ops", "infra.core", "infra.settings"),
     "embedded": ("embedded", "infra.core", "tools"),

@@ -74,10 +74,17 @@ def test_a_sum_is_the_sum_of_its_lines_and_every_line_has_a_price_or_a_reason(na
         )
 
 
-def test_what_stands_beside_the_compared_lines_is_the_root_disk_and_the_key() -> None:
+def test_what_stands_beside_the_compared_lines_is_the_root_disk_the_key_and_what_is_watched() -> None:
     cost = stage_cost(LADDER[0], load("seoul-2026-10"))
     beside = {line.name: str(rounded(line.monthly_usd)) for line in cost.lines if line.scope is Scope.BESIDE}
-    assert beside == {"root volumes gp3": "1.82", "encryption key": "1.00"}
+    assert beside == {
+        "root volumes gp3": "1.82",  # 20 x 0.0912
+        "encryption key": "1.00",
+        "alarms, by metrics that they read": "3.50",  # (45 - 10) x 0.10
+        "composite alarms": "1.00",  # 2 x 0.50
+        "custom metrics": "0.41",  # (6 all day + 9 of 24 hours + 5 filters - 10) x 0.30
+        "dashboards": "0.00",
+    }
 
 
 def test_a_larger_data_volume_costs_its_gibibytes() -> None:

@@ -11,7 +11,8 @@ from embedded.alarms.definition import metric_alarm
 from embedded.alarms.evaluator import Evaluator, replay
 from embedded.alarms.rules import State
 from infra.core import metrics
-from infra.core.alarms import Alarm, alarm_set, monthly_usd
+from infra.core.alarms import Alarm, alarm_set
+from infra.core.cost import stage_resources, watching_monthly
 from infra.core.metrics import Metric, Space
 from infra.core.prices import load
 from infra.core.shape import shape
@@ -79,7 +80,7 @@ def test_in_standard_mode_a_mean_that_cannot_be_is_not_waited_for() -> None:
 
 
 def test_the_set_of_the_smallest_stage_costs_at_most_five_dollars() -> None:
-    assert monthly_usd(SINGLE, load()) <= 5
+    assert watching_monthly(stage_resources(find("single-8g")), load()) <= 5
 
 
 def test_a_price_counts_every_metric_of_an_expression_and_the_hours_of_a_custom_metric() -> None:
@@ -91,7 +92,7 @@ def test_a_price_counts_every_metric_of_an_expression_and_the_hours_of_a_custom_
         + len(SINGLE.composites) * Decimal("0.50")
         + (custom - 10) * Decimal("0.30")
     )
-    assert monthly_usd(SINGLE, book) == pytest.approx(expected)
+    assert watching_monthly(stage_resources(find("single-8g")), book) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from infra.core.cost.stack import CostLine, StackCost, price_stack
 from infra.core.cost.stage import DOCUMENT_TRAFFIC_GIB, Line, Scope, StageCost, stage_cost
 from infra.core.cost.standing import stage_resources
 from infra.core.cost.usage import ASSUMED, DEFAULT, Usage, read_usage
+from infra.core.cost.watching import watching_monthly
 
 __all__ = [
     "ASSUMED",
@@ -34,4 +35,5 @@ __all__ = [
     "stage_cost",
     "stage_resources",
     "together",
+    "watching_monthly",
 ]

@@ -66,8 +66,8 @@ class CostDiff:
 
     @property
     def delta(self) -> Decimal:
-        """The likely difference of the totals, to the cent."""
-        return rounded(self.after.total.likely - self.before.total.likely)
+        """The likely difference, to the cent: of the sums before they are rounded, as each line's is."""
+        return rounded(sum((each.delta for each in self.lines), NOTHING))
 
     @property
     def percent(self) -> Decimal | None:

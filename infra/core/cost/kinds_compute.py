@@ -42,7 +42,6 @@ def instance(resource: Resource, usage: Usage) -> Iterator[Component]:
     mode = resource.value("creditSpecification.cpuCredits", "unlimited")
     if kind is not None and kind.burstable and mode == "unlimited":
         yield surplus_credits(kind, usage)
-    yield used("metrics of its agent", "cw.metric", usage, f"agent.metrics@{resource.name}")
 
 
 def surplus_credits(kind: InstanceType, usage: Usage) -> Component:

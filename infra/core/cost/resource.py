@@ -40,9 +40,11 @@ class Resource:
 
     @property
     def kind(self) -> str:
-        """`ec2.Instance`, for people."""
+        """`ec2.Instance`, for people; of a dynamic provider `gpu.Endpoint`."""
         package, _, rest = self.token.partition(":")
         module, _, short = rest.partition(":")
+        if package == "pulumi-python":
+            return f"{module.rpartition('/')[2]}.{short}"
         return f"{module.partition('/')[0]}.{short}" if package == "aws" else self.token
 
     def value(self, path: str, default: Any = None) -> Any:

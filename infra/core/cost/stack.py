@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -11,11 +11,12 @@ from infra.core.cost.kinds import PRICED, is_free
 from infra.core.cost.money import NOTHING, Basis, Span, rounded, together
 from infra.core.cost.resource import NotKnownError, Resource
 from infra.core.cost.usage import DEFAULT, Usage
+from infra.core.cost.watching import custom_metrics
 from infra.core.errors import Fault, TerraceError
 from infra.core.prices import Price, PriceBook
 
 WHOLE_STACK = "(stack)"
-"""The URN of what is billed for the stack as a whole: its traffic."""
+"""The URN of what is billed for the stack as a whole: its traffic, and metrics that no resource stands for."""
 
 _REACHABLE = ("aws:ec2/instance:Instance", "aws:lb/loadBalancer:LoadBalancer")
 _ACROSS_ZONES = ("aws:rds/instance:Instance", "aws:lb/loadBalancer:LoadBalancer")
@@ -118,7 +119,8 @@ def _components(resource: Resource, usage: Usage, faults: list[Fault]) -> list[C
     return []
 
 
-def _whole(resources: Iterable[Resource], usage: Usage) -> Iterator[Component]:
+def _whole(resources: Sequence[Resource], usage: Usage) -> Iterator[Component]:
+    yield from custom_metrics(resources)
     tokens = {each.token for each in resources}
     if tokens.intersection(_REACHABLE):
         yield used("traffic out", "traffic.out", usage, "traffic.out.gib")

@@ -8,6 +8,8 @@ from decimal import Decimal
 from enum import StrEnum
 
 from infra.core.cost.money import rounded
+from infra.core.cost.standing import stage_resources
+from infra.core.cost.watching import watching_quantities
 from infra.core.prices import Price, PriceBook
 from infra.core.shape import Shape, shape
 from infra.core.stages import Stage
@@ -63,7 +65,7 @@ class StageCost:
 class _Part:
     name: str
     key: str
-    quantity: int
+    quantity: Decimal | int
     scope: Scope = Scope.COMPARED
 
 
@@ -80,6 +82,15 @@ def stage_cost(stage: Stage, book: PriceBook, *, data_volume_gib: int | None = N
         return StageCost(stage, book, (line,))
     standing = shape(stage, data_volume_gib=data_volume_gib)
     return StageCost(stage, book, tuple(_line(part, book) for part in _parts(standing, book)))
+
+
+_WATCHING = {
+    "cw.alarm": "alarms, by metrics that they read",
+    "cw.alarm.high-resolution": "alarms of high resolution",
+    "cw.alarm.composite": "composite alarms",
+    "cw.metric": "custom metrics",
+    "cw.dashboard": "dashboards",
+}
 
 
 def _line(part: _Part, book: PriceBook) -> Line:
@@ -103,6 +114,7 @@ def _parts(standing: Shape, book: PriceBook) -> Iterator[_Part]:
     if standing.database:
         yield _Part(f"database {standing.database.name}", f"rds.{standing.database.name}", 1)
         yield _Part("database storage gp3", "rds.gp3", standing.database_gib)
+        yield _Part("managed master secret", "secrets.secret", 1, Scope.BESIDE)
     if standing.load_balancer_zones:
         yield _Part("load balancer", "alb", 1)
     if standing.nat_gateways:
@@ -110,6 +122,8 @@ def _parts(standing: Shape, book: PriceBook) -> Iterator[_Part]:
     if standing.public_addresses:
         yield _Part("public IPv4 addresses", "ipv4", standing.public_addresses)
     yield _Part("encryption key", "kms.key", 1, Scope.BESIDE)
+    for key, quantity in watching_quantities(stage_resources(standing.stage)).items():
+        yield _Part(_WATCHING[key], key, quantity, Scope.BESIDE)
     lump = f"traffic.{standing.stage.option}"
     if lump in book.prices:
         yield _Part("traffic out, one sum", lump, 1)

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from infra.core.alarms import alarm_set
 from infra.core.cost.resource import Resource
+from infra.core.cost.watching import watching_resources
 from infra.core.shape import Box, Placement, Shape, shape
 from infra.core.stages import Stage
 from infra.core.storage import BucketRole
+from infra.core.thresholds import Facts
 
 LOG_GROUPS = ("nginx-access", "nginx-error", "backend", "frontend", "database", "system")
 
@@ -29,8 +32,12 @@ def _resources(standing: Shape) -> Iterator[Resource]:
         yield _resource("aws:cloudwatch/logGroup:LogGroup", group)
     yield _resource("aws:sns/topic:Topic", "alarms")
     yield _resource("aws:ec2/flowLog:FlowLog", "flows")
+    yield from watching_resources(alarm_set(Facts(standing)))
+    if standing.eip:
+        yield _resource("aws:ec2/eip:Eip", "address")
+    elsewhere = standing.on(Placement.PUBLIC)[int(standing.eip) :]  # the first public box has the address
     for box in standing.boxes:
-        yield from _box(box)
+        yield _box(box, with_address=box in elsewhere)
     if standing.data_volume_gib:
         yield _resource("aws:ebs/volume:Volume", "data", size=standing.data_volume_gib, type="gp3")
         yield _resource("aws:dlm/lifecyclePolicy:LifecyclePolicy", "snapshots")
@@ -41,6 +48,7 @@ def _resources(standing: Shape) -> Iterator[Resource]:
             instanceClass=standing.database.name,
             storageType="gp3",
             allocatedStorage=standing.database_gib,
+            manageMasterUserPassword=True,
         )
     for _ in range(standing.nat_gateways):
         yield _resource("aws:ec2/eip:Eip", "nat")
@@ -50,15 +58,14 @@ def _resources(standing: Shape) -> Iterator[Resource]:
         yield _resource("aws:lb/loadBalancer:LoadBalancer", "balancer", subnets=zones)
 
 
-def _box(box: Box) -> Iterator[Resource]:
-    yield _resource(
+def _box(box: Box, *, with_address: bool) -> Resource:
+    return _resource(
         "aws:ec2/instance:Instance",
         box.name,
         instanceType=box.instance.name,
         rootBlockDevice={"volumeType": "gp3", "volumeSize": box.root_gib},
+        associatePublicIpAddress=with_address,
     )
-    if box.placement is Placement.PUBLIC:
-        yield _resource("aws:ec2/eip:Eip", f"{box.name}-address")
 
 
 def _resource(token: str, name: str, **inputs: Any) -> Resource:

@@ -67,7 +67,6 @@ ASSUMED: Mapping[str, Use] = {
     "rds.backup.gib": _assumed("0", "0", "10", "free up to the size of the database"),
     "kms.ten-thousand": _assumed("0.5", "2", "10", "bucket keys keep requests few"),
     "secrets.ten-thousand": _assumed("0", "0.01", "0.1", "read at each start"),
-    "agent.metrics": _assumed("4", "7", "15", "series that the CloudWatch agent of one box publishes"),
     "sns.emails.hundred-thousand": _assumed("0", "0.001", "0.01", "alarms are rare"),
     "dns.million": _assumed("0.01", "0.1", "1", "one look-up for each visit"),
     "waf.million": _assumed("0.02", "0.05", "1", "every request, and scanners'"),
@@ -135,5 +134,4 @@ def name_is_a_share(path: str) -> bool:
         "snapshots.gib",
         "backup.gib",
         "rds.backup.gib",
-        "agent.metrics",
     )

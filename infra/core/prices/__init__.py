@@ -33,7 +33,7 @@ MINUTES_PER_HOUR = 60
 
 DEFAULT_BOOK = "seoul-2026-10"
 
-_FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent
 _AWS_REGION = re.compile(r"^region: [a-z]{2}(-[a-z]+)+-\d\s*$", re.MULTILINE)
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -129,7 +129,7 @@ class PriceBook:
 def book_names() -> list[str]:
     """The books that price an AWS region, by name."""
     return sorted(
-        path.stem for path in _FOLDER.glob("*.yaml") if _AWS_REGION.search(path.read_text(encoding="utf-8"))
+        path.stem for path in FOLDER.glob("*.yaml") if _AWS_REGION.search(path.read_text(encoding="utf-8"))
     )
 
 
@@ -148,12 +148,12 @@ def load(name: str = DEFAULT_BOOK) -> PriceBook:
                 f"Books: {', '.join(book_names())}{nearest(name, book_names())}",
             )
         )
-    path = _FOLDER / f"{name}.yaml"
+    path = FOLDER / f"{name}.yaml"
     raw = parsed(path.read_text(encoding="utf-8"), where=path.name)
     beside = raw.get("with")
     if not beside:
         return read(raw, where=path.name)
-    other = _FOLDER / f"{beside}.yaml"
+    other = FOLDER / f"{beside}.yaml"
     if not other.exists():
         raise TerraceError(Fault(f"{path.name}: with", f"there is no book {beside!r}", "Name one beside it"))
     services = read(parsed(other.read_text(encoding="utf-8"), where=other.name), where=other.name)

@@ -14,7 +14,7 @@ from infra.core.prices import PriceBook
 FRESH_DAYS = 90
 LAST_DAYS = 180
 
-REFRESH = "Write a newer book beside it in infra/core/prices, each price with its source and date"
+REFRESH = "Make a newer one: scripts/cost.py book refresh, then set terrace:priceBook to it"
 
 
 class Confidence(StrEnum):

@@ -1,0 +1,118 @@
+"""The only place that asks for a preview, a state, and another revision's recording, by command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from infra.core.errors import Fault, TerraceError
+
+SHOWN = ("--show-sames", "--show-replacement-steps")
+"""Without the first the stack has no price, without the second not every replacement says what forces it."""
+
+
+def preview(
+    work_dir: Path,
+    stack: str,
+    environment: Mapping[str, str],
+    *,
+    policy_packs: Sequence[str] = (),
+    plan: str = "",
+) -> str:
+    """What `pulumi preview --json` prints, refused or not. `plan` is a file that the plan is saved to as well.
+
+    Raises:
+        TerraceError: it printed no JSON: no such stack, no backend, no program.
+    """
+    packs = [part for each in policy_packs for part in ("--policy-pack", each)]
+    saved = ["--save-plan", plan] if plan else []
+    done = _run(
+        ["pulumi", "preview", "--json", *SHOWN, *packs, *saved, "--stack", stack], work_dir, environment
+    )
+    if not done.stdout.lstrip().startswith("{"):
+        raise TerraceError(
+            Fault(f"stack {stack}", f"has no preview: {_essence(done)}", _remedy(stack, environment))
+        )
+    return done.stdout
+
+
+def export(work_dir: Path, stack: str, environment: Mapping[str, str]) -> str:
+    """What `pulumi stack export` prints: secrets encrypted.
+
+    Raises:
+        TerraceError: no such stack, no backend.
+    """
+    done = _run(["pulumi", "stack", "export", "--stack", stack], work_dir, environment)
+    if done.returncode != 0:
+        raise TerraceError(
+            Fault(f"stack {stack}", f"has no state: {_essence(done)}", _remedy(stack, environment))
+        )
+    return done.stdout
+
+
+def recorded_at(root: Path, revision: str, stack: str) -> str:
+    """The recording of another revision of this repository, made by its own program in a process of its own.
+
+    Raises:
+        TerraceError: no such revision, or its program did not run.
+    """
+    with _checked_out(root, revision) as directory:
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PULUMI_"))},
+            "PYTHONPATH": str(directory),  # before the editable install, which is this revision
+        }
+        script = str(directory / "scripts" / "preview.py")
+        done = _run([sys.executable, script, "record", "--stack", stack], directory, environment)
+        if done.returncode != 0:
+            raise TerraceError(
+                Fault(f"revision {revision}", f"cannot be recorded: {_essence(done)}", "Look at its program")
+            )
+        return done.stdout
+
+
+@contextmanager
+def _checked_out(root: Path, revision: str) -> Generator[Path]:
+    """A worktree of the revision beside nothing of ours, with this clone's environment by a link."""
+    with tempfile.TemporaryDirectory(prefix="terrace-base-") as temporary:
+        directory = Path(temporary) / "tree"
+        added = _run(["git", "worktree", "add", "--detach", str(directory), revision, "--"], root, os.environ)
+        if added.returncode != 0:
+            raise TerraceError(
+                Fault(
+                    "--base",
+                    f"{revision!r} is no revision here: {_essence(added)}",
+                    "Fetch it, as origin/main",
+                )
+            )
+        try:
+            (directory / ".venv").symlink_to(root / ".venv")
+            yield directory
+        finally:
+            _run(["git", "worktree", "remove", "--force", str(directory)], root, os.environ)
+
+
+def _run(
+    arguments: Sequence[str], directory: Path, environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    if arguments[0] == "pulumi":
+        arguments = [*arguments, "--non-interactive", "--color", "never"]
+    return subprocess.run(
+        arguments, cwd=directory, env=dict(environment), capture_output=True, text=True, check=False
+    )
+
+
+def _essence(done: subprocess.CompletedProcess[str]) -> str:
+    said = done.stderr.strip() or done.stdout.strip()
+    errors = [line.removeprefix("error: ") for line in said.splitlines() if line.startswith("error:")]
+    return "; ".join(errors) or said[-600:] or f"it ended with {done.returncode}"
+
+
+def _remedy(stack: str, environment: Mapping[str, str]) -> str:
+    if not environment.get("PULUMI_BACKEND_URL"):
+        return 'Point the shell at a cloud first: eval "$(scripts/local.py env)", or docs/runbook.md'
+    return f"Make the stack first, if it is new: pulumi stack init {stack}"

@@ -1,0 +1,55 @@
+"""What the program registers has a price: every kind, at every stage, the same as the ladder says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from infra.core.cost import Resource, price_stack, stage_cost
+from infra.core.cost.kinds import FREE, PRICED, is_free
+from infra.core.prices import load
+from infra.core.stages import LADDER
+
+Run = Callable[..., Any]
+BOOK = load()
+BUILT = [stage for stage in LADDER if stage.built]
+NAMED: dict[str, Any] = {
+    "terrace:domain": "app.example.com",
+    "terrace:dns": {"zoneId": "Z0123456789ABCDEFGHIJ"},
+}
+"""A balancer speaks HTTPS, so it wants a name; records and certificates are free."""
+
+EVERYTHING: dict[str, Any] = {
+    "terrace:gpu": {"mode": "auto"},
+    "terrace:backup": {"awsBackup": True},
+    "terrace:budget": {"monthly": "150"},
+    **NAMED,
+}
+
+
+def resources(found: Any) -> list[Resource]:
+    return [Resource(each.urn, each.token, each.inputs, custom=each.custom) for each in found.resources]
+
+
+@pytest.mark.parametrize("stage", BUILT, ids=lambda stage: stage.name)
+def test_a_stage_costs_what_the_ladder_says_whether_asked_by_name_or_by_the_program(
+    program: Run, stage: Any
+) -> None:
+    planned = price_stack(resources(program({**NAMED, "terrace:stage": stage.name})), BOOK)
+    assert planned.fixed == stage_cost(stage, BOOK).fixed
+
+
+@pytest.mark.parametrize("stage", BUILT, ids=lambda stage: stage.name)
+def test_every_kind_that_a_stage_creates_with_everything_switched_on_is_priced_or_free(
+    program: Run, stage: Any
+) -> None:
+    found = program({**EVERYTHING, "terrace:stage": stage.name})
+    kinds = {each.token for each in found.resources if each.custom}
+    assert {kind for kind in kinds if kind not in PRICED and not is_free(kind)} == set()
+    assert price_stack(resources(found), BOOK).fixed > stage_cost(stage, BOOK).fixed - 1
+
+
+def test_no_kind_is_both_priced_and_free() -> None:
+    assert not {*PRICED} & {*FREE}
