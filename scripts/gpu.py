@@ -16,7 +16,7 @@ import typer
 from infra.clients.calling import Caller
 from infra.clients.over_httpx import HttpxTransport
 from infra.clients.runpod import RunPod
-from infra.clients.runpod_key import find_key
+from infra.clients.runpod_key import KEY_PARAMETER, find_key
 from infra.core.errors import Fault, TerraceError
 from infra.core.gpu import simulate as simulation
 from infra.core.gpu.decide import Override
@@ -317,7 +317,7 @@ def pin() -> None:
 def key_set(*, stack: Stack = "dev") -> None:
     """Fill the stack's RunPod key from standard input; it is shown nowhere."""
     naming, region = _stack(stack)
-    _fill(naming.parameter("gpu", "key"), "RunPod key", region, stack)
+    _fill(naming.parameter(*KEY_PARAMETER), "RunPod key", region, stack)
 
 
 @secret_app.command(name="set")
@@ -344,7 +344,7 @@ def _fill(parameter: str, what: str, region: str, stack: str) -> None:
 
 
 def _api(naming: Naming, region: str) -> RunPod:
-    return RunPod(Caller(HttpxTransport(), find_key(naming.parameter("gpu", "key"), region=region)))
+    return RunPod(Caller(HttpxTransport(), find_key(naming.parameter(*KEY_PARAMETER), region=region)))
 
 
 def _compared(found: simulation.Outcome, best_usd: float) -> tuple[str, ...]:

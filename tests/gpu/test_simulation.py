@@ -89,7 +89,7 @@ def test_a_trace_is_the_same_for_the_same_seed() -> None:
 
 def test_a_policy_that_comes_down_faster_than_fifteen_minutes_is_refused() -> None:
     with pytest.raises(TerraceError, match="15 minutes"):
-        read_policy({"down_seconds": 300})
+        read_policy({**load_policy().as_data(), "down_seconds": 300})
     with pytest.raises(TerraceError, match="did you mean 'down_seconds'"):
         read_policy({"dwon_seconds": 900})
     with pytest.raises(TerraceError, match="no window"):
@@ -98,8 +98,16 @@ def test_a_policy_that_comes_down_faster_than_fifteen_minutes_is_refused() -> No
 
 def test_a_policy_goes_through_its_parameter_unchanged() -> None:
     calendar = [{"days": [0, 1], "start": "11:30", "end": "13:30", "mode": "active"}]
-    made = read_policy({"calendar": calendar, "poll_seconds": 30})
+    made = read_policy({**load_policy().as_data(), "calendar": calendar, "poll_seconds": 30})
+    assert (made.poll_seconds, len(made.calendar)) == (30, 1)
     assert read_policy(made.as_data()) == made
+
+
+def test_a_policy_without_one_of_its_keys_is_refused() -> None:
+    data = load_policy().as_data()
+    del data["flips_a_day"]
+    with pytest.raises(TerraceError, match="flips_a_day  is missing"):
+        read_policy(data)
 
 
 class Published:

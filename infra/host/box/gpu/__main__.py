@@ -13,6 +13,7 @@ from infra.core.errors import TerraceError
 from infra.core.naming import Naming
 from infra.host.box.gpu.aws import CloudWatch, S3Store, clients, given
 from infra.host.box.gpu.controller import Controller
+from infra.host.box.gpu.inferences import Inferences
 from infra.host.box.gpu.record import Journal
 
 BOX_FACTS = Path("/etc/terrace/box.json")
@@ -44,6 +45,7 @@ def main(argv: list[str] | None = None) -> int:
             found.policy,
             socket.gethostname(),
             time.time,
+            clients=Inferences(),
             metrics=CloudWatch(naming.project, naming.stack, region),
             dry_run=options.dry_run,
         )

@@ -11,16 +11,19 @@ from infra.clients.calling import ONCE, Caller
 from infra.clients.over_urllib import UrllibTransport
 from infra.clients.runpod import RunPod
 from infra.clients.runpod_jobs import Jobs
-from infra.clients.runpod_key import find_key, read_parameter
+from infra.clients.runpod_key import KEY_PARAMETER, find_key, read_parameter
 from infra.clients.transport import Transport
+from infra.core import metrics
 from infra.core.errors import Fault, TerraceError
 from infra.core.gpu.modes import Envelope
 from infra.core.gpu.policy import Policy, read_policy
 from infra.core.naming import Naming
-from infra.host.box.gpu.controller import Plan
+from infra.host.box.gpu.controller import Figures, Plan
 from infra.host.box.gpu.record import ConflictError, Document
 
 DOCUMENT = "gpu/controller.json"
+MOST_VALUES = 150
+UNITS = {each.name: each.unit.value for each in metrics.GPU_METRICS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ def clients(
     naming: Naming, given: Given, *, region: str, transport: Transport | None = None
 ) -> tuple[RunPod, Jobs]:
     """Both APIs by the stack's key; each call is tried once, for the next round is the retry."""
-    key = find_key(naming.parameter("gpu", "key"), region=region)
+    key = find_key(naming.parameter(*KEY_PARAMETER), region=region)
     caller = Caller(transport or UrllibTransport(), key, ONCE)
     return RunPod(caller), Jobs(caller, given.jobs_url)
 
@@ -118,13 +121,19 @@ class CloudWatch:
     stack: str
     region: str
 
-    def publish(self, values: dict[str, float]) -> None:
-        """Sends them; up to 1000 in one call (PutMetricData, CloudWatch API reference)."""
+    def publish(self, values: Figures) -> None:
+        """Sends them: up to 1000 metrics of 150 values in one call (PutMetricData, CloudWatch API reference)."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
         dimension = [{"Name": "Stack", "Value": self.stack}]
         data = [
-            {"MetricName": name, "Value": value, "Dimensions": dimension} for name, value in values.items()
+            {"MetricName": name, "Values": each[-MOST_VALUES:], "Dimensions": dimension, "Unit": UNITS[name]}
+            for name, each in values.items()
         ]
-        _client("cloudwatch", self.region).put_metric_data(Namespace=self.namespace, MetricData=data)
+        try:
+            _client("cloudwatch", self.region).put_metric_data(Namespace=self.namespace, MetricData=data)
+        except (BotoCoreError, ClientError) as error:
+            raise OSError(f"CloudWatch: {type(error).__name__}") from None
 
 
 def _client(service: str, region: str) -> Any:
