@@ -447,8 +447,11 @@ def test_what_clients_wait_moves_the_mode_where_the_queue_alone_would_not(auto: 
     assert "waits over 60 s" in found[-1].said or "waits over 60 s" in found[1].said
 
 
-def test_waits_without_a_ready_worker_count_as_waits_where_no_client_says_anything(tmp_path: Path) -> None:
-    made = desk(tmp_path, pull_seconds=600.0)
-    made.rounds(2)
-    made.send(1)
-    assert any(each.decision and each.decision.mode is Mode.SOFT for each in made.rounds(6))
+def test_one_cold_start_that_clients_saw_is_no_reason_to_pay_for_idle_workers(auto: Desk) -> None:
+    @dataclass
+    class Once:
+        def since(self, start: float) -> list[Inference]:
+            return [Inference(NOW + 150, 120.0, 5.0)] if start < NOW + 150 <= auto.bench.double.world.now else []
+
+    auto.controller.clients = Once()
+    assert {each.decision.mode for each in auto.rounds(20) if each.decision} == {Mode.FLEX}

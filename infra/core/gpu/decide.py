@@ -86,8 +86,6 @@ class State:
     since: float = 0.0
     flips: tuple[float, ...] = ()
     bad_windows: int = 0
-    starved_since: float | None = None
-    """Since when requests have waited with no worker ready: the oldest of them has waited at least that long."""
     lower_since: float | None = None
     wrote: Workers | None = None
     before: Workers | None = None
@@ -221,15 +219,13 @@ def _learned(state: State, seen: Observation, policy: Policy, now: float) -> Sta
             rates[state.slot] = rate if old < 0 else old + LEARNING * (rate - old)
             state = replace(state, rates=tuple(rates))
         state = replace(state, slot=slot, slot_requests=new, slot_began=now)
-    starved = None if seen.ready or not seen.queued else (state.starved_since or now)
-    waits = (seen.wait_p95_seconds, seen.oldest_wait_seconds, None if starved is None else now - starved)
-    bad = max((each for each in waits if each is not None), default=0.0) > policy.objective_seconds
+    waited = seen.wait_p95_seconds if seen.wait_p95_seconds is not None else seen.oldest_wait_seconds
+    bad = waited is not None and waited > policy.objective_seconds
     return replace(
         state,
         recent=recent,
         last_requests=seen.requests,
         last_request_at=now if new or not state.last_request_at else state.last_request_at,
-        starved_since=starved,
         bad_windows=state.bad_windows + 1 if bad else 0,
     )
 

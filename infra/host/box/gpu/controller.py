@@ -34,9 +34,6 @@ LEASE_POLLS = 3
 """A leader that is silent for so many polls has lost the lead."""
 
 
-WINDOW_SECONDS = 600
-"""Waits that clients saw in so many seconds make up the p95 that the decision rests on."""
-
 Figures = dict[str, list[float]]
 """Values by the name of their metric (infra/core/metrics.py), each a sample of this round."""
 
@@ -150,7 +147,7 @@ class Controller:
             )
         workers = self.api.workers(endpoint.id)
         money = self._counted(document.money, workers, now)
-        seen = self._observed(endpoint, workers, money, now)
+        seen = self._observed(endpoint, workers, money, self._ended(document), now)
         decision = decide(document.state, seen, self.policy, self._bounds(document, now), now)
         figures = self._figures(document, seen, money)
         if self.dry_run:
@@ -202,7 +199,14 @@ class Controller:
                 )
             )
 
-    def _observed(self, endpoint: Endpoint, workers: list[Worker], money: Money, now: float) -> Observation:
+    def _observed(
+        self,
+        endpoint: Endpoint,
+        workers: list[Worker],
+        money: Money,
+        ended: Sequence[Inference],
+        now: float,
+    ) -> Observation:
         health = self.jobs.health()
         states: dict[WorkerStatus, int] = {}
         for worker in workers:
@@ -220,7 +224,7 @@ class Controller:
             completed=health.completed,
             failed=health.failed,
             spend_usd=money.usd,
-            wait_p95_seconds=self._wait_p95(now),
+            wait_p95_seconds=_p95([each.wait_seconds for each in ended]),
             stock=stock,
         )
 
@@ -259,11 +263,9 @@ class Controller:
             document.override,
         )
 
-    def _wait_p95(self, now: float) -> float | None:
-        """The wait that 95 % of the last requests stayed under, by the clients' own clocks; None without any."""
-        found = self.clients.since(now - WINDOW_SECONDS) if self.clients else ()
-        waits = sorted(each.wait_seconds for each in found)
-        return waits[max(0, -int(-len(waits) * 0.95 // 1) - 1)] if waits else None
+    def _ended(self, before: Document) -> Sequence[Inference]:
+        """What clients saw end since the last round."""
+        return self.clients.since(before.state.last_at) if self.clients and before.state.last_at else ()
 
     def _figures(self, before: Document, seen: Observation, money: Money) -> Figures:
         """What alarms and dashboards name. Counts are those since the last round."""
@@ -280,8 +282,7 @@ class Controller:
             },
         }
         figures = {metric.name: [value] for metric, value in told.items()}
-        ended = self.clients.since(before.state.last_at) if self.clients and before.state.last_at else ()
-        if ended:
+        if ended := self._ended(before):
             figures[metrics.LLM_WAIT.name] = [each.wait_seconds for each in ended]
         # The objective is for requests that meet a warm worker; the others are told by their wait.
         if warm := [e.wait_seconds + e.run_seconds for e in ended if e.wait_seconds <= COLD_WAIT_SECONDS]:
@@ -295,6 +296,12 @@ class Controller:
             self.metrics.publish(values)
         except OSError as error:
             self.journal.write({"at": _text(self.clock()), "event": "figures not told", "why": str(error)})
+
+
+def _p95(waits: Sequence[float]) -> float | None:
+    """Of one round: a single cold start is one bad window, and only waits that go on are several in a row."""
+    ordered = sorted(waits)
+    return ordered[max(0, -int(-len(ordered) * 0.95 // 1) - 1)] if ordered else None
 
 
 def _seen(seen: Observation) -> str:

@@ -71,7 +71,7 @@ class Document:
                 "reason": chosen.reason,
             },
         }
-        return json.dumps(data, indent=1, sort_keys=True)
+        return json.dumps(data, sort_keys=True)
 
     @classmethod
     def loads(cls, text: str) -> Document:
