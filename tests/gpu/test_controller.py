@@ -451,7 +451,9 @@ def test_one_cold_start_that_clients_saw_is_no_reason_to_pay_for_idle_workers(au
     @dataclass
     class Once:
         def since(self, start: float) -> list[Inference]:
-            return [Inference(NOW + 150, 120.0, 5.0)] if start < NOW + 150 <= auto.bench.double.world.now else []
+            return (
+                [Inference(NOW + 150, 120.0, 5.0)] if start < NOW + 150 <= auto.bench.double.world.now else []
+            )
 
     auto.controller.clients = Once()
     assert {each.decision.mode for each in auto.rounds(20) if each.decision} == {Mode.FLEX}

@@ -2,7 +2,7 @@
 
 The same model as simulate.py and optimum.py, the same J; what is known of each minute is its mean. It is the floor of
 every policy that learns: what lies between it and the clairvoyant optimum is the price of not knowing the future.
-Dynamic programming backwards over one worker (off, starting, on) and the queue, the expectation over Poisson arrivals.
+Dynamic programming backwards over one worker (off, starting, on) and the queue, expected over Poisson arrivals.
 """
 
 from __future__ import annotations
@@ -51,9 +51,7 @@ def online_optimum(means: Sequence[float], policy: Policy) -> float:
 
 
 def _expected(values: list[float], queue: int, chances: tuple[float, ...]) -> float:
-    return sum(
-        chance * values[min(LONGEST_QUEUE, queue + arrived)] for arrived, chance in enumerate(chances)
-    )
+    return sum(chance * values[min(LONGEST_QUEUE, queue + arrived)] for arrived, chance in enumerate(chances))
 
 
 @cache

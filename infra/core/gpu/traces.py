@@ -70,11 +70,13 @@ SHAPES: dict[str, tuple[Callable[[int, int], float], bool]] = {
 """Each with whether it has a daily rhythm."""
 
 
-def make(shape: str, *, users: int, days: int, seed: int, share: float = 1.0, most_workers: int = 2) -> Trace:
-    """Poisson arrivals of that shape; `share` of the requests is sent to the model (sampling)."""
+def make(
+    shape: str, *, users: int, days: int, seed: int, share: float = 1.0, most_workers: int = 2, mark: str = ""
+) -> Trace:
+    """Poisson arrivals of that shape; `share` of the requests is sent to the model (sampling); `mark` names it."""
     noise = random.Random(seed)  # noqa: S311 a simulation
     minutes = tuple(poisson(mean, noise) for mean in means(shape, users=users, days=days, share=share))
-    return Trace(f"{shape} {users}", minutes, SHAPES[shape][1], most_workers)
+    return Trace(mark or f"{shape} {users}", minutes, SHAPES[shape][1], most_workers)
 
 
 def means(shape: str, *, users: int, days: int, share: float = 1.0) -> tuple[float, ...]:
