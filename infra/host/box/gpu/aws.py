@@ -26,6 +26,10 @@ MOST_VALUES = 150
 UNITS = {each.name: each.unit.value for each in metrics.GPU_METRICS}
 
 
+class NoEndpointError(TerraceError):
+    """The stack has no endpoint, or not yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Given:
     """What a stack gives the controller."""
@@ -40,14 +44,14 @@ def given(naming: Naming, *, region: str) -> Given:
     """What Pulumi put into SSM.
 
     Raises:
-        TerraceError: the stack has no endpoint.
+        NoEndpointError: the stack has no endpoint.
     """
     found = {
         name: read_parameter(naming.parameter("gpu", name), region=region)
         for name in ("endpoint", "jobs-url", "plan")
     }
     if not found["endpoint"] or not found["plan"] or not found["jobs-url"]:
-        raise TerraceError(
+        raise NoEndpointError(
             Fault(naming.parameter("gpu"), "holds no endpoint", "Set terrace:gpu.mode and run pulumi up")
         )
     data: dict[str, Any] = json.loads(found["plan"])
@@ -84,7 +88,7 @@ class S3Store:
 
     def load(self) -> tuple[Document, str]:
         """See `Store`."""
-        from botocore.exceptions import ClientError
+        from botocore.exceptions import BotoCoreError, ClientError
 
         client = _client("s3", self.region)
         try:
@@ -93,11 +97,13 @@ class S3Store:
             if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
                 return Document(), ""
             raise _refused(f"s3://{self.bucket}/{self.key}", error) from None
+        except BotoCoreError as error:
+            raise _unreachable(f"s3://{self.bucket}/{self.key}", error) from None
         return Document.loads(found["Body"].read().decode()), str(found["ETag"])
 
     def save(self, document: Document, version: str) -> str:
         """See `Store`."""
-        from botocore.exceptions import ClientError
+        from botocore.exceptions import BotoCoreError, ClientError
 
         condition = {"IfMatch": version} if version else {"IfNoneMatch": "*"}
         body = document.dumps().encode()
@@ -110,6 +116,8 @@ class S3Store:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] in (409, 412):
                 raise ConflictError from None
             raise _refused(f"s3://{self.bucket}/{self.key}", error) from None
+        except BotoCoreError as error:
+            raise _unreachable(f"s3://{self.bucket}/{self.key}", error) from None
         return str(done["ETag"])
 
 
@@ -148,4 +156,10 @@ def _client(service: str, region: str) -> Any:
 def _refused(what: str, error: Any) -> TerraceError:
     return TerraceError(
         Fault(what, f"cannot be had: {error.response['Error']['Code']}", "Look at the box's role")
+    )
+
+
+def _unreachable(what: str, error: Exception) -> TerraceError:
+    return TerraceError(
+        Fault(what, f"cannot be had: {type(error).__name__}", "Look at credentials and network")
     )

@@ -75,5 +75,6 @@ def _tail(path: Path) -> list[str]:
             size = file.seek(0, 2)
             file.seek(max(0, size - TAIL_BYTES))
             return file.read().decode("utf-8", "replace").splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
+        # Without it the controller goes by the queue alone, as on a box without a backend.
         return []
