@@ -113,7 +113,7 @@ def test_a_quiet_endpoint_stays_in_flex_and_nothing_is_sent(auto: Desk) -> None:
 def test_a_rush_is_met_with_a_kept_worker_and_left_slowly(auto: Desk) -> None:
     auto.rounds(5)
     for _ in range(15):
-        auto.send(4)
+        auto.send(12)
         auto.rounds(1)
     assert auto.live.least >= 1
     quiet = auto.rounds(60)
@@ -128,7 +128,7 @@ def test_a_usual_rush_is_expected_the_next_day_before_it_begins(auto: Desk) -> N
     for _ in range(2):
         auto.rounds(4 * 60 + 10)
         for _ in range(30):
-            auto.send(5)
+            auto.send(12)
             auto.rounds(1)
         auto.rounds((DAY - 4 * 3600 - 600 - 1800) / 60)
     auto.rounds(4 * 60 + 9)
