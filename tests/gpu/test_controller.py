@@ -331,6 +331,30 @@ def test_a_clock_that_jumps_back_changes_nothing(auto: Desk) -> None:
     assert not found.changed
 
 
+def test_a_clock_that_jumps_ahead_counts_too_much_rather_than_too_little_and_stops_nobody(auto: Desk) -> None:
+    auto.send(1)
+    auto.rounds(3)
+    world = auto.bench.double.world
+    auto.controller.clock = lambda: world.now + 3600
+    found = auto.rounds(1)[0]
+    assert found.decision is not None
+    assert found.decision.mode is Mode.FLEX
+    auto.controller.clock = lambda: world.now
+    auto.rounds(61)
+    counted = auto.controller.store.load()[0].money.usd
+    billed = world.spend_usd(auto.bench.double.endpoints[0])
+    assert billed <= counted <= billed + 2 * 3600 * load_policy().usd_per_second
+
+
+def test_a_worker_without_a_variable_that_it_needs_is_a_crash_loop_and_is_closed(auto: Desk) -> None:
+    auto.rounds(1)
+    del auto.bench.double.endpoints[0].body["env"]["MODEL_NAME"]
+    auto.send(1)
+    auto.rounds(30)
+    assert auto.live.most == 0
+    assert auto.bench.double.world.spend_usd(auto.bench.double.endpoints[0]) < 0.2
+
+
 def test_a_controller_killed_between_memory_and_patch_goes_on_as_if_nothing_was(
     auto: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
