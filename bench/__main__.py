@@ -9,10 +9,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from bench import deploys, host, projects, restore
+from bench import deploys, gpu, host, projects, restore
+from bench.figures import Figure
 from embedded.aws.server import resident_bytes
 from embedded.cloud import Cloud
 from infra.core.cost import Resource, price_stack
@@ -23,17 +23,6 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "terr
 MIB = 1024**2
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One line of the result; `target` is what was aimed at, in words."""
-
-    what: str
-    measured: str
-    against: str
-    ratio: str
-    target: str
-
-
 def main() -> int:
     """Prints the figures of the parts that were asked for."""
     parts: dict[str, Callable[[Path], Iterator[Figure]]] = {
@@ -42,6 +31,7 @@ def main() -> int:
         "deploys": _rows(deploys.figures),
         "restore": _rows(restore.figures),
         "money": _money,
+        "gpu": gpu.figures,
     }
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; all without one")

@@ -332,6 +332,12 @@ class Gpu(_Model):
     budget_usd: Decimal = Field(
         default=Decimal(50), ge=1, description="most that the GPU may cost in a month, USD"
     )
+    sample_share: Decimal = Field(
+        default=Decimal(1),
+        ge=0,
+        le=1,
+        description="share of receipts that the backend sends to the model, 0.1",
+    )
     remove: str = Field(
         default="", description="name of the endpoint that mode off is to delete; asked for by the guard"
     )

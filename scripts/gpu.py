@@ -16,7 +16,7 @@ import typer
 from infra.clients.calling import Caller
 from infra.clients.over_httpx import HttpxTransport
 from infra.clients.runpod import RunPod
-from infra.clients.runpod_key import find_key
+from infra.clients.runpod_key import KEY_PARAMETER, find_key
 from infra.core.errors import Fault, TerraceError
 from infra.core.gpu import simulate as simulation
 from infra.core.gpu.decide import Override
@@ -27,6 +27,7 @@ from infra.core.gpu.traces import SHAPES, make
 from infra.core.naming import Naming
 from infra.host.box.gpu.aws import Given, S3Store, clients, given
 from infra.host.box.gpu.controller import Controller
+from infra.host.box.gpu.inferences import Inferences
 from infra.host.box.gpu.record import Journal, take_override
 from infra.settings import project_name
 from ops import stackfile
@@ -41,6 +42,8 @@ from ops.talk import Exit, Output, command, confirm, err, show, step, table
 
 ROOT = _venv.ROOT
 RECORDS = ROOT / ".local" / "gpu"
+LARGEST_MINUTE = 40
+"""Requests of a minute up to which the clairvoyant optimum is quickly found: its states hold the queue."""
 app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode=None)
 key_app = typer.Typer(help="The RunPod key of a stack.", no_args_is_help=True)
 secret_app = typer.Typer(help="Secret variables of the worker.", no_args_is_help=True)
@@ -108,7 +111,6 @@ def mode(
     yes: Yes = False,
 ) -> None:
     """Override the controller for a while. The budget still comes before it."""
-    naming, region, found = _given(stack)
     known = [each.value for each in Mode] + ["auto"]
     if wanted not in known:
         raise typer.BadParameter(f"{wanted!r} is none of {', '.join(known)}")
@@ -119,6 +121,7 @@ def mode(
         if not reason:
             raise typer.BadParameter("--reason is missing: somebody will ask why")
         chosen = Override(Mode(wanted), time.time() + hours * 3600, getpass.getuser(), reason)
+    naming, region, found = _given(stack)
     what = "end the override" if chosen is None else f"keep {wanted} for {hours:g} h"
     confirm(f"Endpoint {found.plan.endpoint_id} of {naming.prefix}: {what}?", yes=yes)
     take_override(S3Store(found.bucket, region), chosen)
@@ -130,7 +133,7 @@ def mode(
 def run(
     *,
     stack: Stack = "dev",
-    rounds: Annotated[int, typer.Option(help="how many rounds; 0: until interrupted")] = 1,
+    rounds: Annotated[int, typer.Option(min=0, help="how many rounds; 0: until interrupted")] = 1,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="say what would be set, and set nothing")
     ] = False,
@@ -140,7 +143,8 @@ def run(
     api, jobs = clients(naming, found, region=region, transport=HttpxTransport())
     controller = Controller(
         api, jobs, S3Store(found.bucket, region), Journal(RECORDS / f"{stack}.journal.jsonl"), found.plan,
-        found.policy, socket.gethostname(), time.time, dry_run=dry_run,
+        found.policy, socket.gethostname(), time.time, clients=Inferences([RECORDS / f"{stack}.records.jsonl"]),
+        dry_run=dry_run,
     )  # fmt: skip
     count = 0
     while True:
@@ -159,15 +163,15 @@ def invoke(
     *,
     stack: Stack = "dev",
     wait: Annotated[
-        float, typer.Option(help="seconds to wait; 0: three cold starts and the job's timeout")
+        float, typer.Option(min=0, help="seconds to wait; 0: three cold starts and the job's timeout")
     ] = 0.0,
     output: Out = Output.TABLE,
 ) -> None:
     """Read a receipt by the endpoint and print it. A cold start is waited for; nothing is sent twice."""
-    naming, region, found = _given(stack)
-    _, jobs = clients(naming, found, region=region, transport=HttpxTransport())
     definition = load()
     made = prepare(picture, largest_pixels=definition.largest_pixels)
+    naming, region, found = _given(stack)
+    _, jobs = clients(naming, found, region=region, transport=HttpxTransport())
     reader = Reader(jobs, definition, found.policy.cold_start_seconds)
     with step("receipt", "a worker reads it; a cold start takes minutes") as line:
         answered = reader.read(made, wait_seconds=wait or None)
@@ -202,11 +206,21 @@ def report(
     *,
     stack: Stack = "dev",
     svg: Annotated[Path | None, typer.Option(help="where the chart is written")] = None,
+    log: Annotated[
+        list[Path] | None,
+        typer.Option(help="a log of the backend with its inferences, instead of those of `invoke` from here"),
+    ] = None,
     output: Out = Output.TABLE,
 ) -> None:
     """Say what the records of a validation come to: quality, failure patterns, waits."""
-    records = Records(RECORDS / f"{stack}.records.jsonl").all()
+    _stack(stack)
+    for each in log or ():
+        if not each.is_file():
+            raise typer.BadParameter(f"{each} is no file")
+    records = [each for path in log or [RECORDS / f"{stack}.records.jsonl"] for each in Records(path).all()]
     made = make_report(records)
+    if not records:
+        err.print("No inference is on record: scripts/gpu.py invoke, or --log FILE", markup=False)
     if svg is not None:
         svg.write_text(chart(records), encoding="utf-8")
         err.print(f"chart written: {svg}", markup=False)
@@ -215,7 +229,12 @@ def report(
 
 @app.command()
 @command
-def bill(*, stack: Stack = "dev", days: int = 30, output: Out = Output.TABLE) -> None:
+def bill(
+    *,
+    stack: Stack = "dev",
+    days: Annotated[int, typer.Option(min=1, max=366, help="how far back")] = 30,
+    output: Out = Output.TABLE,
+) -> None:
     """Show what RunPod has billed, beside what the controller has counted this month."""
     naming, region, found = _given(stack)
     api, _ = clients(naming, found, region=region, transport=HttpxTransport())
@@ -240,8 +259,10 @@ def bill(*, stack: Stack = "dev", days: int = 30, output: Out = Output.TABLE) ->
 def simulate(
     *,
     shape: Annotated[str, typer.Option(help=f"one of {', '.join(SHAPES)}")] = "meals",
-    users: int = 500,
-    days: int = 7,
+    users: Annotated[int, typer.Option(min=1, max=1_000_000, help="users of a month")] = 500,
+    days: Annotated[int, typer.Option(min=1, max=31)] = 7,
+    share: Annotated[float, typer.Option(min=0, max=1, help="share of receipts that is sent")] = 1.0,
+    workers: Annotated[int, typer.Option(min=1, max=100, help="most workers at once")] = 2,
     seed: int = 1,
     output: Out = Output.TABLE,
 ) -> None:
@@ -251,13 +272,19 @@ def simulate(
     definition, policy = load(), load_policy()
     if definition.idle_timeouts is None:
         raise TerraceError(Fault("runpod/endpoint.yaml", "has no idle timeouts", "Scale by QUEUE_DELAY"))
-    made = make(shape, users=users, days=days, seed=seed)
-    best = optimum(made, policy)
-    found = [best] + [
+    made = make(shape, users=users, days=days, seed=seed, share=share, most_workers=workers)
+    found = [
         simulation.simulate(made, name, choose, policy)
         for name, choose in simulation.all_policies(policy, made, definition.idle_timeouts).items()
     ]
-    rows = [_compared(each, best.total_usd) for each in found]
+    if max(made.minutes) > LARGEST_MINUTE:
+        err.print(
+            f"The optimum is computed up to {LARGEST_MINUTE} requests a minute; here are {max(made.minutes)}",
+            markup=False,
+        )
+    else:
+        found.insert(0, optimum(made, policy))
+    rows = [_compared(each, found[0].total_usd if found[0].policy == "optimum" else None) for each in found]
     head = ("policy", "J USD", "x optimum", "bill USD", "p50 s", "p95 s", "cold starts", "flips")
     data = [{name: getattr(each, name) for name in each.__slots__} for each in found]
     show(data, table(head, rows, right=tuple(range(1, 8))), output)
@@ -317,7 +344,7 @@ def pin() -> None:
 def key_set(*, stack: Stack = "dev") -> None:
     """Fill the stack's RunPod key from standard input; it is shown nowhere."""
     naming, region = _stack(stack)
-    _fill(naming.parameter("gpu", "key"), "RunPod key", region, stack)
+    _fill(naming.parameter(*KEY_PARAMETER), "RunPod key", region, stack)
 
 
 @secret_app.command(name="set")
@@ -344,11 +371,12 @@ def _fill(parameter: str, what: str, region: str, stack: str) -> None:
 
 
 def _api(naming: Naming, region: str) -> RunPod:
-    return RunPod(Caller(HttpxTransport(), find_key(naming.parameter("gpu", "key"), region=region)))
+    return RunPod(Caller(HttpxTransport(), find_key(naming.parameter(*KEY_PARAMETER), region=region)))
 
 
-def _compared(found: simulation.Outcome, best_usd: float) -> tuple[str, ...]:
-    money = (f"{found.total_usd:.2f}", f"{found.total_usd / best_usd:.2f}", f"{found.cost_usd:.2f}")
+def _compared(found: simulation.Outcome, best_usd: float | None) -> tuple[str, ...]:
+    ratio = f"{found.total_usd / best_usd:.2f}" if best_usd else ""
+    money = (f"{found.total_usd:.2f}", ratio, f"{found.cost_usd:.2f}")
     if found.policy == "optimum":
         return (found.policy, *money, "", "", "", "")
     waits = (f"{found.wait_p50_seconds:.0f}", f"{found.wait_p95_seconds:.0f}")
@@ -371,7 +399,9 @@ def _stack(stack: str) -> tuple[Naming, str]:
 def _plain(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "\n".join(_plain(each) for each in value) or "none"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, dict):
+        return "\n".join(f"{name}: {each}" for name, each in value.items()) or "none"
+    return "none" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,9 @@ from infra.core.naming import UNSET
 
 KEY_VARIABLE = "RUNPOD_API_KEY"
 
+KEY_PARAMETER = ("app", KEY_VARIABLE)
+"""The stack's parameter that holds it: among the application's settings, for the backend asks the endpoint too."""
+
 
 def find_key(parameter: str, *, region: str) -> Key | None:
     """The key, or None where neither the environment nor the parameter holds one. It is kept nowhere.

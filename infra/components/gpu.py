@@ -24,7 +24,7 @@ from pulumi_aws import ssm
 from infra.clients.calling import Caller, LostAnswerError
 from infra.clients.over_httpx import HttpxTransport
 from infra.clients.runpod import RunPod
-from infra.clients.runpod_key import KEY_VARIABLE, find_key, read_parameter
+from infra.clients.runpod_key import KEY_PARAMETER, KEY_VARIABLE, find_key, read_parameter
 from infra.clients.runpod_types import Endpoint
 from infra.components.base import Component, Context
 from infra.core.errors import Fault, TerraceError
@@ -293,16 +293,19 @@ class Gpu(Component):
         )
         waits = [
             ssm.Parameter(
-                f"gpu-{name.lower()}",
-                name=naming.parameter("gpu", *path, name),
-                tags=context.tags(f"gpu/{name}"),
+                f"gpu-{logical}",
+                name=naming.parameter(*path),
+                tags=context.tags("/".join(path)),
                 type="SecureString",
                 key_id=key_arn,
                 value_wo=UNSET,
                 value_wo_version=1,
                 opts=self.child,
             )
-            for path, name in [((), "key"), *((("env",), each) for each in definition.secret_environment)]
+            for logical, path in [
+                ("key", KEY_PARAMETER),
+                *((each.lower(), ("gpu", "env", each)) for each in definition.secret_environment),
+            ]
         ]
         endpoint = GpuEndpoint(
             "endpoint",
@@ -312,7 +315,7 @@ class Gpu(Component):
                 "secrets": list(definition.secret_environment),
                 "secretsParameter": naming.parameter("gpu", "env"),
                 "registry": definition.registry or "",
-                "keyParameter": naming.parameter("gpu", "key"),
+                "keyParameter": naming.parameter(*KEY_PARAMETER),
                 "region": context.settings.region,
             },
             pulumi.ResourceOptions(parent=self, depends_on=waits),
@@ -326,21 +329,25 @@ class Gpu(Component):
             "policy": load_policy().as_data(),
             "bucket": bucket,
         }
-        for name, value in (
-            ("endpoint", self.endpoint_id),
-            ("jobs-url", self.jobs_url),
-            ("plan", pulumi.Output.json_dumps(plan, sort_keys=True)),
-        ):
+        told: dict[str, tuple[tuple[str, ...], pulumi.Input[str]]] = {
+            "endpoint": (("gpu", "endpoint"), self.endpoint_id),
+            "jobs-url": (("gpu", "jobs-url"), self.jobs_url),
+            "plan": (("gpu", "plan"), pulumi.Output.json_dumps(plan, sort_keys=True)),
+            "app-endpoint": (("app", "GPU_ENDPOINT_ID"), self.endpoint_id),
+            "app-jobs-url": (("app", "GPU_JOBS_URL"), self.jobs_url),
+            "app-share": (("app", "GPU_SAMPLE_SHARE"), f"{settings.sample_share:f}"),
+        }
+        for name, (path, value) in told.items():
             ssm.Parameter(
                 f"gpu-{name}",
-                name=naming.parameter("gpu", name),
+                name=naming.parameter(*path),
                 type="String",
                 insecure_value=value,
-                tags=context.tags(f"gpu/{name}"),
+                tags=context.tags("/".join(path)),
                 opts=self.child,
             )
         if pulumi.runtime.is_dry_run():
-            _say_what_is_not_verified(naming.parameter("gpu", "key"), context.settings.region)
+            _say_what_is_not_verified(naming.parameter(*KEY_PARAMETER), context.settings.region)
         self.register_outputs({})
 
 

@@ -104,9 +104,9 @@ def box_statements(
 
 
 def _gpu(context: Context) -> tuple[str, ...]:
-    """The controller's plan and the endpoint's key, where there is an endpoint; not the worker's own secrets."""
+    """The controller's plan, where there is an endpoint (its key lies in app/); not the worker's own secrets."""
     off = context.settings.gpu.mode is Wanted.OFF
-    return () if off else ("gpu/endpoint", "gpu/jobs-url", "gpu/plan", "gpu/key")
+    return () if off else ("gpu/endpoint", "gpu/jobs-url", "gpu/plan")
 
 
 def restore_statements(

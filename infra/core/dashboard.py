@@ -131,7 +131,9 @@ def sections(facts: Facts) -> Iterator[Section]:
 
 
 def _workers() -> tuple[Line, ...]:
-    return tuple(Line(each, "Maximum", each.name.removeprefix("gpu_workers_")) for each in m.GPU_WORKERS)
+    return tuple(
+        Line(each, "Maximum", each.name.removeprefix("gpu_workers_")) for each in m.GPU_WORKERS.values()
+    )
 
 
 def body(

@@ -161,10 +161,12 @@ LLM_WAIT = _gpu("llm_wait_seconds", _SECONDS)
 LLM_REQUESTS = _gpu("llm_requests", _COUNT)
 LLM_FAILED = _gpu("llm_failed", _COUNT)
 LLM_SECONDS = _gpu("llm_seconds", _SECONDS)
-GPU_WORKERS = tuple(
-    _gpu(f"gpu_workers_{state}", _COUNT) for state in ("idle", "running", "initializing", "unhealthy")
-)
+GPU_WORKERS = {
+    state: _gpu(f"gpu_workers_{state}", _COUNT)
+    for state in ("idle", "running", "initializing", "throttled", "unhealthy")
+}
 GPU_SPEND = _gpu("gpu_spend_percent", _PERCENT)
+GPU_BLIND = _gpu("gpu_controller_blind", _COUNT, highest=1)
 BUDGET_USED = _gpu("budget_used_percent", _PERCENT)
 
 # -- scripts/watch.py ---------------------------------------------------------------------------------------------
@@ -183,8 +185,9 @@ GPU_METRICS: tuple[Metric, ...] = (
     LLM_REQUESTS,
     LLM_FAILED,
     LLM_SECONDS,
-    *GPU_WORKERS,
+    *GPU_WORKERS.values(),
     GPU_SPEND,
+    GPU_BLIND,
 )
 
 

@@ -354,10 +354,25 @@ TABLE: tuple[Threshold, ...] = (
         applies=_gpu,
     ),
     Threshold(
-        "gpu-spend", "GPU spend of the month", m.GPU_SPEND, "Maximum", HOUR,
-        _one(Severity.WARN, 90, (1, 1), "scripts/gpu.py: a cheaper mode, or a larger share in terrace:budget."),
-        "Of the GPU's share of the budget; AWS never sees it.", missing="notBreaching",
-        applies=lambda facts, _: facts.gpu and facts.budget,
+        "gpu-spend", "GPU spend of the month", m.GPU_SPEND, "Maximum", 5 * MINUTE,
+        (
+            Level(Severity.WARN, Decimal(75), 1, 1, "scripts/gpu.py bill; is the rate what was planned?"),
+            Level(Severity.PAGE, Decimal(100), 1, 1,
+                "The endpoint is closed until the month ends: raise terrace:gpu.budgetUsd, or wait."),
+        ),
+        "Of terrace:gpu.budgetUsd; AWS never sees it.", missing="notBreaching", applies=_gpu,
+    ),
+    Threshold(
+        "gpu-spend-near", "GPU spend of the month, nearly all", m.GPU_SPEND, "Maximum", 5 * MINUTE,
+        _one(Severity.WARN, 90, (1, 1), "scripts/gpu.py mode flex, or raise terrace:gpu.budgetUsd."),
+        "Of terrace:gpu.budgetUsd; at 100 % the endpoint is closed.", missing="notBreaching", applies=_gpu,
+    ),
+    Threshold(
+        "gpu-controller", "GPU controller", m.GPU_BLIND, "Minimum", 5 * MINUTE,
+        _one(Severity.WARN, 0, (3, 3),
+            "On a box: journalctl -u terrace-gpu. Is the key good (scripts/gpu.py key set)? Is RunPod up?"),
+        "For 15 minutes nobody has seen the endpoint: mode and budget are not kept.", unit="blind",
+        missing="breaching", applies=_gpu, warm_up_minutes=60,
     ),
     Threshold(
         "budget", "Budget of the month, AWS and GPU", m.BUDGET_USED, "Maximum", HOUR,

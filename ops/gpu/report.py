@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from infra.host.box.gpu.inferences import COLD_WAIT_SECONDS
 from ops.gpu.receipts import Verdict
 from ops.gpu.usage import Record
-
-COLD_WAIT_SECONDS = 30.0
-"""A request that waited longer met no warm worker."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from infra.clients.calling import LostAnswerError
 from infra.clients.runpod_jobs import Job, JobPolicy, Jobs
 from infra.core.gpu.definition import Definition
 from infra.core.gpu.platform import JobStatus
+from infra.host.box.gpu.inferences import parse
 from ops.gpu.images import Picture
 from ops.gpu.receipts import PROMPT, SCHEMA, Reading, Verdict, read
 
@@ -163,7 +164,7 @@ class Reader:
 
 @dataclass(slots=True)
 class Records:
-    """Records as lines of JSON; a line that a kill cut off is skipped."""
+    """Records as lines of JSON, ours or a backend's log; a line that a kill cut off, or another one, is skipped."""
 
     path: Path
 
@@ -180,10 +181,12 @@ class Records:
         found = []
         if self.path.exists():
             for line in self.path.read_text(encoding="utf-8").splitlines():
+                raw = parse(line)
+                if raw is None:
+                    continue
                 try:
-                    raw: dict[str, Any] = json.loads(line)
-                    raw["verdict"] = Verdict(raw["verdict"])
-                    found.append(Record(**raw))
+                    known = {each.name: raw[each.name] for each in fields(Record) if each.name in raw}
+                    found.append(Record(**{**known, "verdict": Verdict(raw["verdict"])}))
                 except (ValueError, TypeError, KeyError):
                     continue
         return found

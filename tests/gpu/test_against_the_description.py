@@ -1,6 +1,7 @@
 """What the client sends and the double answers, against RunPod's own OpenAPI description where it is at hand.
 
-The description is not part of the project: TERRACE_RUNPOD_OPENAPI names a file with it.
+The description is not part of the project: it is reference data when at hand, at TERRACE_RUNPOD_OPENAPI or in a
+folder `shared/data` beside the repository.
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ from .support import URL, bench
 
 jsonschema = pytest.importorskip("jsonschema")
 
-FILE = os.environ.get("TERRACE_RUNPOD_OPENAPI", "")
+BESIDE = Path(__file__).resolve().parents[3] / "shared" / "data" / "runpod-openapi-v2.json"
+FILE = Path(os.environ.get("TERRACE_RUNPOD_OPENAPI") or BESIDE)
 SUCCESS = {"POST": ("201", "200"), "GET": ("200",), "PATCH": ("200",), "DELETE": ("204",)}
 
 
 @pytest.fixture(scope="module")
 def description() -> dict[str, Any]:
     """RunPod's description."""
-    if not FILE:
+    if not FILE.is_file():
         pytest.skip("TERRACE_RUNPOD_OPENAPI names no file")
-    found: dict[str, Any] = json.loads(Path(FILE).read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,16 @@ import pytest
 from embedded.runpod.faults import FaultName
 from infra.clients.calling import ONCE, UnauthorizedError
 from infra.clients.runpod_jobs import JobPolicy
+from infra.core import metrics
 from infra.core.errors import TerraceError
 from infra.core.gpu.decide import Finding, Override
+from infra.core.gpu.definition import load_policy
 from infra.core.gpu.modes import Mode, Wanted, Workers
 from infra.core.gpu.platform import BURST_WORKERS
 from infra.core.gpu.policy import Policy, Window, overshoot_usd
-from infra.host.box.gpu.controller import Controller, Plan, Round
+from infra.core.thresholds import TABLE
+from infra.host.box.gpu.controller import Controller, Figures, Plan, Round
+from infra.host.box.gpu.inferences import Inference, Inferences
 from infra.host.box.gpu.record import ConflictError, Document, FileStore, Journal, take_override
 
 from .support import NOW, Bench, bench, envelope
@@ -86,7 +91,7 @@ def desk(
         MemoryStore(),
         Journal(path / "journal.jsonl"),
         Plan(endpoint, envelope(wanted), budget, 300.0),
-        policy or Policy(),
+        policy or load_policy(),
         "box-1",
         lambda: made.double.world.now,
     )
@@ -108,7 +113,7 @@ def test_a_quiet_endpoint_stays_in_flex_and_nothing_is_sent(auto: Desk) -> None:
 def test_a_rush_is_met_with_a_kept_worker_and_left_slowly(auto: Desk) -> None:
     auto.rounds(5)
     for _ in range(15):
-        auto.send(4)
+        auto.send(12)
         auto.rounds(1)
     assert auto.live.least >= 1
     quiet = auto.rounds(60)
@@ -123,7 +128,7 @@ def test_a_usual_rush_is_expected_the_next_day_before_it_begins(auto: Desk) -> N
     for _ in range(2):
         auto.rounds(4 * 60 + 10)
         for _ in range(30):
-            auto.send(5)
+            auto.send(12)
             auto.rounds(1)
         auto.rounds((DAY - 4 * 3600 - 600 - 1800) / 60)
     auto.rounds(4 * 60 + 9)
@@ -133,7 +138,8 @@ def test_a_usual_rush_is_expected_the_next_day_before_it_begins(auto: Desk) -> N
 
 def test_the_calendar_is_kept_with_a_lead(tmp_path: Path) -> None:
     day = (NOW + 9 * 3600) // 60 % 1440
-    policy = Policy(calendar=(Window(tuple(range(7)), int(day) + 10, int(day) + 40, Mode.ACTIVE),))
+    window = Window(tuple(range(7)), int(day) + 10, int(day) + 40, Mode.ACTIVE)
+    policy = replace(load_policy(), calendar=(window,))
     made = desk(tmp_path, policy=policy)
     made.rounds(5)
     assert made.live.least == 0
@@ -173,7 +179,11 @@ def test_the_budget_closes_the_endpoint_and_a_running_job_is_not_killed(tmp_path
     assert found.status.value == "COMPLETED"
     assert made.live.most == 0
     bound = overshoot_usd(
-        most_workers=2, burst=BURST_WORKERS, policy=Policy(), job_timeout_seconds=300, idle_timeout_seconds=60
+        most_workers=2,
+        burst=BURST_WORKERS,
+        policy=load_policy(),
+        job_timeout_seconds=300,
+        idle_timeout_seconds=60,
     )
     assert spent() <= 0.05 + bound
 
@@ -184,7 +194,11 @@ def test_with_work_that_never_ends_the_overshoot_stays_under_its_bound(tmp_path:
         made.send(60)
         made.rounds(1)
     bound = overshoot_usd(
-        most_workers=2, burst=BURST_WORKERS, policy=Policy(), job_timeout_seconds=300, idle_timeout_seconds=60
+        most_workers=2,
+        burst=BURST_WORKERS,
+        policy=load_policy(),
+        job_timeout_seconds=300,
+        idle_timeout_seconds=60,
     )
     assert 0.15 < made.bench.double.world.spend_usd(made.bench.double.endpoints[0]) <= 0.2 + bound
     assert made.live.most == 0
@@ -317,6 +331,30 @@ def test_a_clock_that_jumps_back_changes_nothing(auto: Desk) -> None:
     assert not found.changed
 
 
+def test_a_clock_that_jumps_ahead_counts_too_much_rather_than_too_little_and_stops_nobody(auto: Desk) -> None:
+    auto.send(1)
+    auto.rounds(3)
+    world = auto.bench.double.world
+    auto.controller.clock = lambda: world.now + 3600
+    found = auto.rounds(1)[0]
+    assert found.decision is not None
+    assert found.decision.mode is Mode.FLEX
+    auto.controller.clock = lambda: world.now
+    auto.rounds(61)
+    counted = auto.controller.store.load()[0].money.usd
+    billed = world.spend_usd(auto.bench.double.endpoints[0])
+    assert billed <= counted <= billed + 2 * 3600 * load_policy().usd_per_second
+
+
+def test_a_worker_without_a_variable_that_it_needs_is_a_crash_loop_and_is_closed(auto: Desk) -> None:
+    auto.rounds(1)
+    del auto.bench.double.endpoints[0].body["env"]["MODEL_NAME"]
+    auto.send(1)
+    auto.rounds(30)
+    assert auto.live.most == 0
+    assert auto.bench.double.world.spend_usd(auto.bench.double.endpoints[0]) < 0.2
+
+
 def test_a_controller_killed_between_memory_and_patch_goes_on_as_if_nothing_was(
     auto: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -362,3 +400,84 @@ def test_the_money_counted_is_never_below_the_bill_and_close_to_it(auto: Desk) -
     billed = auto.bench.double.world.billed_seconds(auto.bench.double.endpoints[0])
     assert billed <= counted.worker_seconds <= billed + 6 * 60
     assert json.loads(auto.controller.store.load()[1])["format"] == 1
+
+
+@dataclass
+class Board:
+    """Figures as they were told."""
+
+    told: list[Figures]
+    fails: bool = False
+
+    def publish(self, values: Figures) -> None:
+        if self.fails:
+            raise OSError("CloudWatch: EndpointConnectionError")
+        self.told.append(values)
+
+
+def test_every_figure_that_an_alarm_of_the_gpu_reads_is_told_under_the_alarms_own_name(auto: Desk) -> None:
+    board = Board([])
+    auto.controller.metrics = board
+    auto.controller.clients = Inferences((log := auto.controller.journal.path.with_name("backend.log"),))
+    auto.rounds(2)
+    auto.send(3)
+    now = datetime.fromtimestamp(auto.bench.double.world.now + 30, UTC).isoformat()
+    log.write_text(json.dumps({"inference": {"at": now, "wait_seconds": 1.5, "run_seconds": 4}}) + "\n")
+    auto.rounds(1)
+    read = {row.metric.name for row in TABLE if row.key.startswith(("llm-", "gpu-"))}
+    read |= {row.ratio_of.name for row in TABLE if row.ratio_of is not None and row.key.startswith("llm-")}
+    assert read <= set(board.told[-1])
+    assert set(board.told[-1]) == {each.name for each in metrics.GPU_METRICS}
+    assert board.told[-1]["llm_requests"] == [3.0]
+    assert board.told[-1]["llm_seconds"] == [5.5]
+    auto.rounds(1)
+    assert board.told[-1]["llm_requests"] == [0.0]
+    assert "llm_seconds" not in board.told[-1]
+
+
+def test_failed_jobs_are_told_once(auto: Desk) -> None:
+    auto.controller.metrics = board = Board([])
+    auto.send(1)
+    auto.rounds(3)
+    auto.bench.double.habits.answer = lambda _: (None, "worker_error")
+    auto.send(2)
+    auto.rounds(5)
+    assert sum(each["llm_failed"][0] for each in board.told) == 2
+
+
+def test_figures_that_cannot_be_told_do_not_end_a_round(auto: Desk) -> None:
+    auto.controller.metrics = Board([], fails=True)
+    assert auto.rounds(1)[0].decision is not None
+    assert "CloudWatch" in auto.controller.journal.read()[-1]["why"]
+
+
+def test_a_controller_that_cannot_see_says_so(auto: Desk) -> None:
+    auto.controller.metrics = board = Board([])
+    auto.bench.double.faults.plan(FaultName.SERVER_ERROR, times=1)
+    auto.rounds(2)
+    assert [each["gpu_controller_blind"] for each in board.told] == [[1.0], [0.0]]
+
+
+def test_what_clients_wait_moves_the_mode_where_the_queue_alone_would_not(auto: Desk) -> None:
+    @dataclass
+    class Slow:
+        def since(self, start: float) -> list[Inference]:
+            return [Inference(start + 1, 90.0, 5.0)] * 20
+
+    auto.rounds(2)
+    auto.controller.clients = Slow()
+    found = auto.rounds(4)
+    assert any(each.decision and each.decision.mode is Mode.SOFT for each in found)
+    assert "waits over 60 s" in found[-1].said or "waits over 60 s" in found[1].said
+
+
+def test_one_cold_start_that_clients_saw_is_no_reason_to_pay_for_idle_workers(auto: Desk) -> None:
+    @dataclass
+    class Once:
+        def since(self, start: float) -> list[Inference]:
+            return (
+                [Inference(NOW + 150, 120.0, 5.0)] if start < NOW + 150 <= auto.bench.double.world.now else []
+            )
+
+    auto.controller.clients = Once()
+    assert {each.decision.mode for each in auto.rounds(20) if each.decision} == {Mode.FLEX}

@@ -6,16 +6,18 @@ import itertools
 import random
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 import httpx
 import pytest
 
 from infra.core.errors import TerraceError
 from infra.core.gpu.definition import FILE, load, load_policy
+from infra.core.gpu.online import online_optimum
 from infra.core.gpu.optimum import optimum
 from infra.core.gpu.policy import read_policy
 from infra.core.gpu.simulate import Setting, View, all_policies, fixed, simulate
-from infra.core.gpu.traces import SHAPES, Trace, make
+from infra.core.gpu.traces import SHAPES, Trace, make, means
 from ops.adapters.gpu import PublishedDigests
 from ops.gpu.pin import pin
 
@@ -74,6 +76,31 @@ def test_no_policy_beats_the_optimum_and_ours_stays_near_the_best_fixed_mode(sha
     assert found["ours"].flips <= 2 * 2 * POLICY.flips_a_day
 
 
+def test_who_knows_the_rates_alone_stands_between_the_clairvoyant_and_a_fixed_mode() -> None:
+    idle = load().idle_timeouts
+    assert idle is not None
+    traces = [make("meals", users=500, days=1, seed=seed) for seed in range(20, 32)]
+    floor = online_optimum(means("meals", users=500, days=1), POLICY)
+    best = fmean(optimum(each, POLICY).total_usd for each in traces)
+    flex = fmean(simulate(each, "flex", fixed(0, 1), POLICY).total_usd for each in traces)
+    assert 1.1 * best < floor < 1.03 * flex
+    assert floor > 0.9 * flex
+
+
+def test_where_nothing_comes_nothing_is_paid_and_where_much_comes_a_worker_is_kept() -> None:
+    assert online_optimum([0.0] * 100, POLICY) == 0
+    # 10 a minute: those of the first minute wait one minute beyond the objective.
+    late = 10 * 60 * POLICY.usd_per_second_waited
+    assert online_optimum([10.0] * 200, POLICY) == pytest.approx(
+        200 * 60 * POLICY.usd_per_second + late, rel=0.01
+    )
+
+
+def test_rates_that_one_worker_cannot_serve_are_refused() -> None:
+    with pytest.raises(ValueError, match="more than one worker"):
+        online_optimum([500.0], POLICY)
+
+
 def test_half_of_a_days_meals_come_in_two_half_hours() -> None:
     minutes = make("meals", users=500, days=30, seed=1).minutes
     spikes = sum(
@@ -89,7 +116,7 @@ def test_a_trace_is_the_same_for_the_same_seed() -> None:
 
 def test_a_policy_that_comes_down_faster_than_fifteen_minutes_is_refused() -> None:
     with pytest.raises(TerraceError, match="15 minutes"):
-        read_policy({"down_seconds": 300})
+        read_policy({**load_policy().as_data(), "down_seconds": 300})
     with pytest.raises(TerraceError, match="did you mean 'down_seconds'"):
         read_policy({"dwon_seconds": 900})
     with pytest.raises(TerraceError, match="no window"):
@@ -98,8 +125,16 @@ def test_a_policy_that_comes_down_faster_than_fifteen_minutes_is_refused() -> No
 
 def test_a_policy_goes_through_its_parameter_unchanged() -> None:
     calendar = [{"days": [0, 1], "start": "11:30", "end": "13:30", "mode": "active"}]
-    made = read_policy({"calendar": calendar, "poll_seconds": 30})
+    made = read_policy({**load_policy().as_data(), "calendar": calendar, "poll_seconds": 30})
+    assert (made.poll_seconds, len(made.calendar)) == (30, 1)
     assert read_policy(made.as_data()) == made
+
+
+def test_a_policy_without_one_of_its_keys_is_refused() -> None:
+    data = load_policy().as_data()
+    del data["flips_a_day"]
+    with pytest.raises(TerraceError, match="flips_a_day  is missing"):
+        read_policy(data)
 
 
 class Published:

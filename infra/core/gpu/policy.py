@@ -1,4 +1,7 @@
-"""The only place for what the controller is told: objective, price, patience, calendar, as plain values."""
+"""The only place for what the controller is told: objective, price, patience, calendar, as plain values.
+
+The values themselves stand in runpod/policy.yaml alone: nothing here has a default.
+"""
 
 from __future__ import annotations
 
@@ -28,24 +31,24 @@ class Window:
 class Policy:
     """Times in seconds, money in USD, rates in requests an hour."""
 
-    poll_seconds: float = 60
-    objective_seconds: float = 60
-    usd_per_second_waited: float = 0.0002
-    cold_start_seconds: float = 120
-    execution_seconds: float = 6
-    concurrency: int = 16
-    usd_per_second: float = 0.00019
-    up_windows: int = 2
-    down_seconds: float = 900
-    dwell_seconds: float = 900
-    flips_a_day: int = 12
-    soft_requests_an_hour: float = 15
-    active_requests_an_hour: float = 60
-    stale_seconds: float = 300
-    unhealthy_windows: int = 3
-    dead_failures: int = 3
-    calendar_offset_hours: float = 9
-    calendar: tuple[Window, ...] = ()
+    poll_seconds: float
+    objective_seconds: float
+    usd_per_second_waited: float
+    cold_start_seconds: float
+    execution_seconds: float
+    concurrency: int
+    usd_per_second: float
+    up_windows: int
+    down_seconds: float
+    dwell_seconds: float
+    flips_a_day: int
+    soft_requests_an_hour: float
+    active_requests_an_hour: float
+    stale_seconds: float
+    unhealthy_windows: int
+    dead_failures: int
+    calendar_offset_hours: float
+    calendar: tuple[Window, ...]
 
     def scheduled(self, now: float) -> Mode | None:
         """The mode that the calendar wants at that time, or None; the dearest where windows meet."""
@@ -74,13 +77,17 @@ def read_policy(data: Mapping[str, Any], *, where: str = "policy.yaml") -> Polic
     """A policy from plain values.
 
     Raises:
-        TerraceError: unknown keys, or values out of range, all at once.
+        TerraceError: unknown keys, keys that are missing, or values out of range, all at once.
     """
     known = {each.name for each in fields(Policy)}
     faults = [
         Fault(f"{where}: {name}", f"is no key of the policy{nearest(name, known)}", "Take it out")
         for name in data
         if name not in known
+    ]
+    faults += [
+        Fault(f"{where}: {name}", "is missing", "Write it: runpod/policy.yaml of the project names every key")
+        for name in sorted(known - set(data))
     ]
     values = {name: value for name, value in data.items() if name in known and name != "calendar"}
     for name, value in values.items():

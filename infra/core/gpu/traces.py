@@ -70,17 +70,19 @@ SHAPES: dict[str, tuple[Callable[[int, int], float], bool]] = {
 """Each with whether it has a daily rhythm."""
 
 
-def make(shape: str, *, users: int, days: int, seed: int, share: float = 1.0, most_workers: int = 2) -> Trace:
-    """Poisson arrivals of that shape; `share` of the requests is sent to the model (sampling)."""
-    density, rhythmic = SHAPES[shape]
+def make(
+    shape: str, *, users: int, days: int, seed: int, share: float = 1.0, most_workers: int = 2, mark: str = ""
+) -> Trace:
+    """Poisson arrivals of that shape; `share` of the requests is sent to the model (sampling); `mark` names it."""
     noise = random.Random(seed)  # noqa: S311 a simulation
-    requests_a_day = users * REQUESTS_PER_USER_DAY * share
-    minutes = tuple(
-        poisson(requests_a_day * density(minute, day), noise)
-        for day in range(days)
-        for minute in range(MINUTES)
-    )
-    return Trace(f"{shape} {users}", minutes, rhythmic, most_workers)
+    minutes = tuple(poisson(mean, noise) for mean in means(shape, users=users, days=days, share=share))
+    return Trace(mark or f"{shape} {users}", minutes, SHAPES[shape][1], most_workers)
+
+
+def means(shape: str, *, users: int, days: int, share: float = 1.0) -> tuple[float, ...]:
+    """How many requests each minute has in the mean."""
+    density, requests_a_day = SHAPES[shape][0], users * REQUESTS_PER_USER_DAY * share
+    return tuple(requests_a_day * density(minute, day) for day in range(days) for minute in range(MINUTES))
 
 
 def poisson(mean: float, chance: random.Random) -> int:

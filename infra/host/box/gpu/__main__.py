@@ -11,8 +11,9 @@ from pathlib import Path
 
 from infra.core.errors import TerraceError
 from infra.core.naming import Naming
-from infra.host.box.gpu.aws import CloudWatch, S3Store, clients, given
+from infra.host.box.gpu.aws import CloudWatch, NoEndpointError, S3Store, clients, given
 from infra.host.box.gpu.controller import Controller
+from infra.host.box.gpu.inferences import Inferences
 from infra.host.box.gpu.record import Journal
 
 BOX_FACTS = Path("/etc/terrace/box.json")
@@ -33,6 +34,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         facts = json.loads(options.facts.read_text(encoding="utf-8"))
         naming, region = Naming(facts["project"], facts["stack"]), facts["region"]
+    except (OSError, ValueError, KeyError) as error:
+        sys.stderr.write(f"{options.facts} does not say whose box this is: {error}\n")
+        return 1
+    try:
         found = given(naming, region=region)
         api, jobs = clients(naming, found, region=region)
         controller = Controller(
@@ -44,10 +49,15 @@ def main(argv: list[str] | None = None) -> int:
             found.policy,
             socket.gethostname(),
             time.time,
+            clients=Inferences(),
             metrics=CloudWatch(naming.project, naming.stack, region),
             dry_run=options.dry_run,
         )
         made = controller.round()
+    except NoEndpointError as error:
+        # Between the box's birth and the first `up` with a key.
+        sys.stdout.write(f"nothing to do: {error}\n")
+        return 0
     except TerraceError as error:
         sys.stderr.write(f"{error}\n")
         return 1

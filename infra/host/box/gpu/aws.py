@@ -11,16 +11,23 @@ from infra.clients.calling import ONCE, Caller
 from infra.clients.over_urllib import UrllibTransport
 from infra.clients.runpod import RunPod
 from infra.clients.runpod_jobs import Jobs
-from infra.clients.runpod_key import find_key, read_parameter
+from infra.clients.runpod_key import KEY_PARAMETER, find_key, read_parameter
 from infra.clients.transport import Transport
+from infra.core import metrics
 from infra.core.errors import Fault, TerraceError
 from infra.core.gpu.modes import Envelope
 from infra.core.gpu.policy import Policy, read_policy
 from infra.core.naming import Naming
-from infra.host.box.gpu.controller import Plan
+from infra.host.box.gpu.controller import Figures, Plan
 from infra.host.box.gpu.record import ConflictError, Document
 
 DOCUMENT = "gpu/controller.json"
+MOST_VALUES = 150
+UNITS = {each.name: each.unit.value for each in metrics.GPU_METRICS}
+
+
+class NoEndpointError(TerraceError):
+    """The stack has no endpoint, or not yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +44,14 @@ def given(naming: Naming, *, region: str) -> Given:
     """What Pulumi put into SSM.
 
     Raises:
-        TerraceError: the stack has no endpoint.
+        NoEndpointError: the stack has no endpoint.
     """
     found = {
         name: read_parameter(naming.parameter("gpu", name), region=region)
         for name in ("endpoint", "jobs-url", "plan")
     }
     if not found["endpoint"] or not found["plan"] or not found["jobs-url"]:
-        raise TerraceError(
+        raise NoEndpointError(
             Fault(naming.parameter("gpu"), "holds no endpoint", "Set terrace:gpu.mode and run pulumi up")
         )
     data: dict[str, Any] = json.loads(found["plan"])
@@ -66,7 +73,7 @@ def clients(
     naming: Naming, given: Given, *, region: str, transport: Transport | None = None
 ) -> tuple[RunPod, Jobs]:
     """Both APIs by the stack's key; each call is tried once, for the next round is the retry."""
-    key = find_key(naming.parameter("gpu", "key"), region=region)
+    key = find_key(naming.parameter(*KEY_PARAMETER), region=region)
     caller = Caller(transport or UrllibTransport(), key, ONCE)
     return RunPod(caller), Jobs(caller, given.jobs_url)
 
@@ -81,7 +88,7 @@ class S3Store:
 
     def load(self) -> tuple[Document, str]:
         """See `Store`."""
-        from botocore.exceptions import ClientError
+        from botocore.exceptions import BotoCoreError, ClientError
 
         client = _client("s3", self.region)
         try:
@@ -90,11 +97,13 @@ class S3Store:
             if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
                 return Document(), ""
             raise _refused(f"s3://{self.bucket}/{self.key}", error) from None
+        except BotoCoreError as error:
+            raise _unreachable(f"s3://{self.bucket}/{self.key}", error) from None
         return Document.loads(found["Body"].read().decode()), str(found["ETag"])
 
     def save(self, document: Document, version: str) -> str:
         """See `Store`."""
-        from botocore.exceptions import ClientError
+        from botocore.exceptions import BotoCoreError, ClientError
 
         condition = {"IfMatch": version} if version else {"IfNoneMatch": "*"}
         body = document.dumps().encode()
@@ -107,6 +116,8 @@ class S3Store:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] in (409, 412):
                 raise ConflictError from None
             raise _refused(f"s3://{self.bucket}/{self.key}", error) from None
+        except BotoCoreError as error:
+            raise _unreachable(f"s3://{self.bucket}/{self.key}", error) from None
         return str(done["ETag"])
 
 
@@ -118,13 +129,19 @@ class CloudWatch:
     stack: str
     region: str
 
-    def publish(self, values: dict[str, float]) -> None:
-        """Sends them; up to 1000 in one call (PutMetricData, CloudWatch API reference)."""
+    def publish(self, values: Figures) -> None:
+        """Sends them: up to 1000 metrics of 150 values in one call (PutMetricData, CloudWatch API reference)."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
         dimension = [{"Name": "Stack", "Value": self.stack}]
         data = [
-            {"MetricName": name, "Value": value, "Dimensions": dimension} for name, value in values.items()
+            {"MetricName": name, "Values": each[-MOST_VALUES:], "Dimensions": dimension, "Unit": UNITS[name]}
+            for name, each in values.items()
         ]
-        _client("cloudwatch", self.region).put_metric_data(Namespace=self.namespace, MetricData=data)
+        try:
+            _client("cloudwatch", self.region).put_metric_data(Namespace=self.namespace, MetricData=data)
+        except (BotoCoreError, ClientError) as error:
+            raise OSError(f"CloudWatch: {type(error).__name__}") from None
 
 
 def _client(service: str, region: str) -> Any:
@@ -139,4 +156,10 @@ def _client(service: str, region: str) -> Any:
 def _refused(what: str, error: Any) -> TerraceError:
     return TerraceError(
         Fault(what, f"cannot be had: {error.response['Error']['Code']}", "Look at the box's role")
+    )
+
+
+def _unreachable(what: str, error: Exception) -> TerraceError:
+    return TerraceError(
+        Fault(what, f"cannot be had: {type(error).__name__}", "Look at credentials and network")
     )

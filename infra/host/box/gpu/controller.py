@@ -7,7 +7,7 @@ next. Nothing is sent where nothing differs, and never a request to keep a worke
 from __future__ import annotations
 
 import calendar
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -21,29 +21,39 @@ from infra.clients.calling import (
 from infra.clients.runpod import RunPod
 from infra.clients.runpod_jobs import Jobs
 from infra.clients.runpod_types import Endpoint, Worker
+from infra.core import metrics
 from infra.core.errors import Fault, TerraceError
-from infra.core.gpu.decide import Bounds, Decision, Finding, Observation, decide
+from infra.core.gpu.decide import Bounds, Decision, Observation, decide
 from infra.core.gpu.modes import Envelope
 from infra.core.gpu.platform import Stock, WorkerStatus
 from infra.core.gpu.policy import Policy
+from infra.host.box.gpu.inferences import COLD_WAIT_SECONDS, Inference
 from infra.host.box.gpu.record import ConflictError, Document, Journal, Lease, Money, Store
 
 LEASE_POLLS = 3
 """A leader that is silent for so many polls has lost the lead."""
 
 
+Figures = dict[str, list[float]]
+"""Values by the name of their metric (infra/core/metrics.py), each a sample of this round."""
+
+
 class Metrics(Protocol):
     """Where figures go."""
 
-    def publish(self, values: dict[str, float]) -> None:
-        """Figures by metric name; a failure is the caller's to swallow."""
+    def publish(self, values: Figures) -> None:
+        """Figures by metric name.
+
+        Raises:
+            OSError: they could not be told; a round does not end by that.
+        """
 
 
-class Waits(Protocol):
+class Clients(Protocol):
     """What clients saw."""
 
-    def p95_seconds(self) -> float | None:
-        """The wait that 95 % of the last requests stayed under, or None where there is none."""
+    def since(self, start: float) -> Sequence[Inference]:
+        """Inferences that ended after that time (seconds of the epoch), the oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +77,7 @@ class Round:
     decision: Decision | None = None
     changed: bool = False
     next_check_seconds: float = 60.0
-    metrics: dict[str, float] = field(default_factory=dict)
+    metrics: Figures = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -83,7 +93,7 @@ class Controller:
     holder: str
     clock: Callable[[], float]
     metrics: Metrics | None = None
-    waits: Waits | None = None
+    clients: Clients | None = None
     dry_run: bool = False
 
     def round(self) -> Round:
@@ -110,14 +120,14 @@ class Controller:
         try:
             return self._lead(document, version, now)
         except (UnauthorizedError, ForbiddenError):
-            self._publish({"ControllerBlind": 1.0})
+            self._publish({metrics.GPU_BLIND.name: [1.0]})
             raise
         except LimitedError as error:
-            self._publish({"ControllerBlind": 1.0})
+            self._publish({metrics.GPU_BLIND.name: [1.0]})
             wait = max(self.policy.poll_seconds, error.retry_after_seconds)
             return Round("leader", str(error), next_check_seconds=wait)
         except RunPodError as error:
-            self._publish({"ControllerBlind": 1.0})
+            self._publish({metrics.GPU_BLIND.name: [1.0]})
             self.journal.write({"at": _text(now), "event": "hold", "why": str(error)})
             return Round("leader", f"hold: {error}", next_check_seconds=self.policy.poll_seconds)
         except ConflictError:
@@ -137,9 +147,9 @@ class Controller:
             )
         workers = self.api.workers(endpoint.id)
         money = self._counted(document.money, workers, now)
-        seen = self._observed(endpoint, workers, money, now)
+        seen = self._observed(endpoint, workers, money, self._ended(document), now)
         decision = decide(document.state, seen, self.policy, self._bounds(document, now), now)
-        figures = self._figures(seen, decision, money)
+        figures = self._figures(document, seen, money)
         if self.dry_run:
             said = (
                 f"would set {decision.workers}: {decision.reason}"
@@ -148,7 +158,7 @@ class Controller:
             )
             return Round("dry run", said, decision, metrics=figures)
         changed = decision.workers != endpoint.workers
-        document = replace(document, state=decision.state, money=money)
+        document = replace(document, state=decision.state, money=money, failed=seen.failed)
         # What will be written is remembered before it is: after a kill in between, it is no stranger's edit.
         version = self.store.save(document, version)
         if changed:
@@ -189,7 +199,14 @@ class Controller:
                 )
             )
 
-    def _observed(self, endpoint: Endpoint, workers: list[Worker], money: Money, now: float) -> Observation:
+    def _observed(
+        self,
+        endpoint: Endpoint,
+        workers: list[Worker],
+        money: Money,
+        ended: Sequence[Inference],
+        now: float,
+    ) -> Observation:
         health = self.jobs.health()
         states: dict[WorkerStatus, int] = {}
         for worker in workers:
@@ -207,7 +224,7 @@ class Controller:
             completed=health.completed,
             failed=health.failed,
             spend_usd=money.usd,
-            wait_p95_seconds=self.waits.p95_seconds() if self.waits else None,
+            wait_p95_seconds=_p95([each.wait_seconds for each in ended]),
             stock=stock,
         )
 
@@ -246,32 +263,45 @@ class Controller:
             document.override,
         )
 
-    def _figures(self, seen: Observation, decision: Decision, money: Money) -> dict[str, float]:
-        """What the alarms name. Spend is told in USD and as a share of the budget."""
-        figures = {
-            "GpuQueue": float(seen.queued),
-            "GpuInProgress": float(seen.in_progress),
-            "GpuFailed": float(max(0, seen.failed - decision.state.last_failed)),
-            "GpuSpendUsd": money.usd,
-            "GpuBudgetShare": money.usd / self.plan.budget_usd if self.plan.budget_usd else 1.0,
-            "GpuMode": float(decision.mode.rank),
-            "ControllerBlind": 0.0,
+    def _ended(self, before: Document) -> Sequence[Inference]:
+        """What clients saw end since the last round."""
+        return self.clients.since(before.state.last_at) if self.clients and before.state.last_at else ()
+
+    def _figures(self, before: Document, seen: Observation, money: Money) -> Figures:
+        """What alarms and dashboards name. Counts are those since the last round."""
+        known = before.state.last_requests >= 0
+        told = {
+            metrics.LLM_QUEUE: float(seen.queued),
+            metrics.LLM_REQUESTS: float(max(0, seen.requests - before.state.last_requests) if known else 0),
+            metrics.LLM_FAILED: float(max(0, seen.failed - before.failed) if before.failed >= 0 else 0),
+            metrics.GPU_SPEND: 100 * money.usd / self.plan.budget_usd,
+            metrics.GPU_BLIND: 0.0,
+            **{
+                metrics.GPU_WORKERS[state.value.lower()]: float(seen.states.get(state, 0))
+                for state in WorkerStatus
+            },
         }
-        figures |= {
-            f"GpuWorkers{state.value.title()}": float(seen.states.get(state, 0)) for state in WorkerStatus
-        }
-        figures |= {f"Gpu{_camel(each)}": float(each in decision.findings) for each in Finding}
-        if seen.wait_p95_seconds is not None:
-            figures["LlmWaitP95Seconds"] = seen.wait_p95_seconds
+        figures = {metric.name: [value] for metric, value in told.items()}
+        if ended := self._ended(before):
+            figures[metrics.LLM_WAIT.name] = [each.wait_seconds for each in ended]
+        # The objective is for requests that meet a warm worker; the others are told by their wait.
+        if warm := [e.wait_seconds + e.run_seconds for e in ended if e.wait_seconds <= COLD_WAIT_SECONDS]:
+            figures[metrics.LLM_SECONDS.name] = warm
         return figures
 
-    def _publish(self, values: dict[str, float]) -> None:
-        if self.metrics is not None and not self.dry_run:
+    def _publish(self, values: Figures) -> None:
+        if self.metrics is None or self.dry_run:
+            return
+        try:
             self.metrics.publish(values)
+        except OSError as error:
+            self.journal.write({"at": _text(self.clock()), "event": "figures not told", "why": str(error)})
 
 
-def _camel(finding: Finding) -> str:
-    return "".join(part.title() for part in finding.value.split("-"))
+def _p95(waits: Sequence[float]) -> float | None:
+    """Of one round: a single cold start is one bad window, and only waits that go on are several in a row."""
+    ordered = sorted(waits)
+    return ordered[max(0, -int(-len(ordered) * 0.95 // 1) - 1)] if ordered else None
 
 
 def _seen(seen: Observation) -> str:

@@ -45,6 +45,8 @@ class Document:
     state: State = field(default_factory=State)
     money: Money = field(default_factory=Money)
     override: Override | None = None
+    failed: int = -1
+    """Failed jobs of the endpoint that figures have told of; -1 before the first round."""
 
     def dumps(self) -> str:
         """As JSON."""
@@ -59,6 +61,7 @@ class Document:
                 "usd": self.money.usd,
                 "alive": self.money.alive,
             },
+            "failed": self.failed,
             "override": None
             if chosen is None
             else {
@@ -68,7 +71,7 @@ class Document:
                 "reason": chosen.reason,
             },
         }
-        return json.dumps(data, indent=1, sort_keys=True)
+        return json.dumps(data, sort_keys=True)
 
     @classmethod
     def loads(cls, text: str) -> Document:
@@ -82,6 +85,7 @@ class Document:
             None
             if chosen is None
             else Override(Mode(chosen["mode"]), chosen["until"], chosen["who"], chosen["reason"]),
+            int(data.get("failed", -1)),
         )
 
 

@@ -1,0 +1,181 @@
+"""The only place where the controller lives for thousands of virtual hours on the double, with bad luck.
+
+`drill` marks what takes minutes; `make test` lives two days (tests/gpu/test_endurance.py).
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from embedded.runpod.double import Double, LostError
+from embedded.runpod.faults import FaultName
+from infra.clients.calling import ONCE, Caller, LostAnswerError, RunPodError
+from infra.clients.runpod import RunPod
+from infra.clients.runpod_jobs import JobPolicy, Jobs
+from infra.clients.transport import Key, NoAnswerError, Reply, Request
+from infra.core.errors import TerraceError
+from infra.core.gpu import bodies
+from infra.core.gpu.definition import load, load_policy
+from infra.core.gpu.modes import Envelope, Wanted
+from infra.core.gpu.platform import BURST_WORKERS
+from infra.core.gpu.policy import overshoot_usd
+from infra.core.gpu.traces import make
+from infra.host.box.gpu.controller import Controller, Plan
+from infra.host.box.gpu.record import ConflictError, Document, Journal
+
+QUIET_MINUTES = 5
+LIVES, PROCESSES = 4, 2
+
+
+def endure_all(hours: int) -> list[dict[str, Any]]:
+    """So many hours in all, shared by lives with seeds of their own, two at a time."""
+    with ProcessPoolExecutor(PROCESSES) as pool:
+        return list(pool.map(endure, [hours // LIVES] * LIVES, range(7, 7 + LIVES)))
+
+
+class Unlucky:
+    """A transport of which so many calls in a hundred go wrong, in every way that the double knows."""
+
+    def __init__(self, double: Double, share: float, seed: int) -> None:
+        self.double, self.share = double, share
+        self.chance = random.Random(seed)  # noqa: S311 a simulation
+
+    def send(self, request: Request) -> Reply:
+        """See `Transport.send`."""
+        if self.chance.random() < self.share:
+            kinds = [each for each in FaultName if each.value not in ("401", "403")]
+            if request.method != "PATCH":
+                kinds.remove(FaultName.WIPES_EXCLUSIONS)
+            self.double.faults.planned = []
+            self.double.faults.plan(self.chance.choice(kinds))
+        try:
+            answer = self.double.handle(request.method, request.url, request.headers, request.content)
+        except LostError:
+            raise NoAnswerError("lost") from None
+        return Reply(answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.content)
+
+
+class Silent(Journal):
+    """A journal without a disk."""
+
+    def write(self, entry: dict[str, Any]) -> None:
+        """Forgets."""
+
+
+class InMemory:
+    """The document without a disk, and without its text: half of a round would be JSON."""
+
+    def __init__(self) -> None:
+        self.document, self.version = Document(), 0
+
+    def load(self) -> tuple[Document, str]:
+        """See `Store`."""
+        return self.document, str(self.version)
+
+    def save(self, document: Document, version: str) -> str:
+        """See `Store`."""
+        if version != str(self.version):
+            raise ConflictError
+        self.document, self.version = document, self.version + 1
+        return str(self.version)
+
+
+def endure(hours: int, seed: int = 7, share: float = 0.01) -> dict[str, Any]:
+    """So many hours of the double with bad luck: jobs lost, endpoints, spend beyond the budget, flips a day."""
+    started = time.process_time()
+    double = Double(base="http://runpod.test", now=1_790_000_000.0, seed=seed)
+    world, policy, definition = double.world, load_policy(), load()
+    double.requests = _Forgetful()
+    caller = Caller(Unlucky(double, share, seed), Key("double-key"), ONCE, sleep=lambda _: None)
+    api = RunPod(caller, url="http://runpod.test")
+    assert definition.idle_timeouts is not None
+    envelope = Envelope(Wanted.AUTO, 2, definition.idle_timeouts)
+    body = bodies.create_body(
+        bodies.spec(definition, name="bench"), envelope.first(), secrets={}, registry=None
+    )
+    while not (found := _tried(lambda: api.named("bench"))):
+        _tried(lambda: api.create(body))
+    (endpoint,) = double.endpoints
+    jobs = Jobs(caller, f"http://runpod.test/v2/{found[0].id}", sleep=lambda _: None)
+    budget = 240.0  # a month of this trace costs some more: the budget is met in its last days
+    plan = Plan(endpoint.id, envelope, budget, float(definition.execution_timeout_seconds))
+    journal, store = Silent(Path()), InMemory()
+    controller = Controller(api, jobs, store, journal, plan, policy, "bench", lambda: world.now)
+    trace = make("meals", users=500, days=hours // 24 + 1, seed=seed).minutes
+    sent = unknown = most_flips = 0
+    worst = 0.0
+    month_spend: dict[str, float] = {}
+    rounds = 0
+    for minute in range(hours * 60):
+        for _ in range(trace[minute % len(trace)]):
+            try:
+                jobs.run({}, JobPolicy(300, 7 * 86400))
+                sent += 1
+            except LostAnswerError:
+                unknown += 1  # it may have been submitted; it is never sent again
+            except RunPodError:
+                continue  # refused: it was not submitted
+        world.advance(world.now + 60)
+        # Where nothing lives and nothing waits, a round in QUIET_MINUTES is enough: it would see the same.
+        if endpoint.workers or endpoint.queue or trace[minute % len(trace)] or minute % QUIET_MINUTES == 0:
+            _tried(controller.round)
+            rounds += 1
+        if minute % 60 == 0:
+            document = store.document
+            assert Document.loads(document.dumps()) == document
+            most_flips = max(most_flips, len(document.state.flips))
+            month = document.money.month
+            begin = _month_begin(world.now)
+            month_spend[month] = world.billed_seconds(endpoint, begin, world.now) * policy.usd_per_second
+            worst = max(worst, month_spend[month] - budget)
+            _compact(endpoint, world.now)
+    ended = endpoint.completed + endpoint.failed
+    waiting = sum(1 for job in endpoint.jobs.values() if not job.status.ended)
+    idle = max(definition.idle_timeouts.flex, definition.idle_timeouts.soft)
+    bound = overshoot_usd(
+        most_workers=2, burst=BURST_WORKERS, policy=policy, job_timeout_seconds=plan.job_timeout_seconds,
+        idle_timeout_seconds=idle,
+    )  # fmt: skip
+    result = {
+        "hours": hours, "rounds": rounds, "completed": endpoint.completed, "sent": sent, "unknown": unknown,
+        "ended": ended, "waiting": waiting,
+        "endpoints": len(double.endpoints), "most_flips_a_day": most_flips, "flips_allowed": policy.flips_a_day,
+        "worst_overshoot_usd": max(0.0, worst), "overshoot_bound_usd": bound,
+        "faults": len(double.faults.struck), "cpu_seconds": time.process_time() - started,
+    }  # fmt: skip
+    # Of lost answers some were carried out: what ended is at least what was surely sent.
+    assert sent <= ended + waiting <= sent + unknown, result
+    assert result["endpoints"] == 1, result
+    assert most_flips <= policy.flips_a_day, result
+    assert worst <= bound, result
+    return result
+
+
+class _Forgetful(list[Any]):
+    """A list that keeps nothing: 10 000 hours of requests are many."""
+
+    def append(self, _: Any) -> None:
+        """Forgets."""
+
+
+def _compact(endpoint: Any, now: float) -> None:
+    """Lifetimes of earlier months are not looked at again."""
+    begin = _month_begin(now)
+    endpoint.lifetimes = [each for each in endpoint.lifetimes if each[1] >= begin]
+
+
+def _month_begin(now: float) -> float:
+    moment = datetime.fromtimestamp(now, UTC)
+    return moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()
+
+
+def _tried(act: Any) -> Any:
+    try:
+        return act()
+    except (RunPodError, TerraceError):
+        return None
