@@ -25,6 +25,7 @@ from infra.core.errors import Fault, TerraceError, nearest
 from infra.core.gpu import definition as gpu_definition
 from infra.core.gpu.modes import Wanted
 from infra.core.naming import FAKE_AMI, CostCenter, Environment, Naming, Team, mandatory_tags
+from infra.core.notice import QuietHours, Webhook
 from infra.core.prices import DEFAULT_BOOK
 from infra.core.prices import load as load_book
 from infra.core.shape import shape
@@ -116,6 +117,14 @@ def _retention(value: int) -> int:
     return value
 
 
+def _quiet_hours(value: str) -> str:
+    try:
+        _ = value and QuietHours.parse(value)
+    except ValueError as error:
+        raise _refuse(str(error), 'Write "22:00-08:00+09:00" for ten hours of the night in Seoul') from error
+    return value
+
+
 def _variable(value: str) -> str:
     if not re.fullmatch(r"[A-Z][A-Z0-9_]{0,127}", value):
         raise _refuse(
@@ -165,6 +174,19 @@ class Network(_Model):
     )
     ingress_sources: Annotated[tuple[SourceCidr, ...], AfterValidator(_some)] = Field(
         default=("0.0.0.0/0",), description="who may reach port 443"
+    )
+
+
+class Notify(_Model):
+    """Who is told of alarms besides the mail."""
+
+    webhook: Webhook = Field(
+        default=Webhook.NONE,
+        description="slack or discord; its address by `scripts/watch.py webhook --set`",
+    )
+    quiet_hours: Annotated[str, AfterValidator(_quiet_hours)] = Field(
+        default="",
+        description='when the chat hears of pages alone, with the offset from UTC: "22:00-08:00+09:00"',
     )
 
 
@@ -282,6 +304,9 @@ class Settings(_Model):
         examples=["ami-…"],
     )
     alarm_email: Email = Field(description="who gets the alarms", examples=["ops@example.com"])
+    notify: Notify = Field(
+        default_factory=Notify, description="webhook and quietHours: alarms in a chat besides the mail"
+    )
     tags: Tags = Field(description="team, costCenter and owner of everything in the stack")
     network: Network = Field(default_factory=Network, description="cidr and ingressSources")
     domain: Annotated[str, AfterValidator(_domain)] | None = Field(
@@ -345,7 +370,9 @@ class Settings(_Model):
         return Facts(
             shape(self.rung, data_volume_gib=self.data_volume_gib),
             self.cpu_credits,
+            gpu=self.gpu.mode is not Wanted.OFF,
             budget=self.budget is not None,
+            webhook=self.notify.webhook is not Webhook.NONE,
         )
 
     def standing(self, naming: Naming) -> Standing:

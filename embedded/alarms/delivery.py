@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from embedded.alarms.evaluator import Transition
+from embedded.alarms.lambdas import Functions
 from embedded.alarms.rules import State
+from embedded.alarms.schedules import due
 from embedded.aws.environment import ACCOUNT_ID
 from embedded.aws.world import WORLD
 
@@ -39,6 +42,7 @@ class Deliverer:
 
     region: str
     mail: Path
+    functions: Functions
 
     def tell(self, change: Transition, alarm: Mapping[str, Any]) -> None:
         """The event, and the actions of the new state where they are to run; `alarm` as DescribeAlarms shows it."""
@@ -73,6 +77,14 @@ class Deliverer:
                 continue
             if each.protocol in ("email", "email-json"):
                 self._safely(each.endpoint, self._mail, each.endpoint, subject, message, change.at)
+            elif each.protocol == "lambda":
+                event = _sns_event(each, topic_arn, message, message_id or "", subject, change.at)
+                self._safely(
+                    each.endpoint,
+                    partial(self.functions.call, region=self.region, at=change.at),
+                    each.endpoint,
+                    event,
+                )
             elif each.protocol in ("http", "https"):
                 # Outside the lock, and on a thread: a receiver that hangs must not stop the cloud.
                 threading.Thread(
@@ -93,6 +105,25 @@ class Deliverer:
         self.mail.mkdir(parents=True, exist_ok=True)
         number = sum(1 for _ in self.mail.glob("*.eml"))
         (self.mail / f"{at:%Y%m%dT%H%M%SZ}-{number:04d}.eml").write_bytes(mail.as_bytes())
+
+    def schedules(self, at: datetime) -> None:
+        """Calls the functions of EventBridge's rules that are due in that minute."""
+        from moto.events.models import events_backends
+
+        with WORLD:
+            rules = list(events_backends[ACCOUNT_ID][self.region].event_buses["default"].rules.values())
+            targets = [
+                (str(target["Arn"]), str(target.get("Input") or _scheduled_event(rule, at)))
+                for rule in rules
+                if rule.scheduled_expression
+                and rule.state == "ENABLED"
+                and due(rule.scheduled_expression, at)
+                for target in rule.targets
+            ]
+        for arn, given in targets:
+            if ":lambda:" in arn:
+                call = partial(self.functions.call, region=self.region, at=at)
+                self._safely(arn, call, arn, json.loads(given))
 
     def _event(self, change: Transition, alarm: Mapping[str, Any]) -> None:
         from moto.events.models import events_backends
@@ -131,6 +162,46 @@ class Deliverer:
             if instance._state.name == "running":
                 instance.reboots = getattr(instance, "reboots", 0) + 1
                 WORLD.note_change()
+
+
+def _scheduled_event(rule: Any, at: datetime) -> str:
+    """What a target without an input of its own gets (EventBridge User Guide, "Scheduled event")."""
+    return json.dumps(
+        {
+            "version": "0",
+            "detail-type": "Scheduled Event",
+            "source": "aws.events",
+            "account": ACCOUNT_ID,
+            "time": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "region": rule.region_name,
+            "resources": [rule.arn],
+            "detail": {},
+        }
+    )
+
+
+def _sns_event(
+    subscription: Any, topic_arn: str, message: str, message_id: str, subject: str, at: datetime
+) -> dict[str, Any]:
+    """What SNS hands to a function (Lambda Developer Guide, "Invoking Lambda functions with Amazon SNS")."""
+    return {
+        "Records": [
+            {
+                "EventSource": "aws:sns",
+                "EventVersion": "1.0",
+                "EventSubscriptionArn": subscription.arn,
+                "Sns": {
+                    "Type": "Notification",
+                    "MessageId": message_id,
+                    "TopicArn": topic_arn,
+                    "Subject": subject,
+                    "Message": message,
+                    "Timestamp": at.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+                    "MessageAttributes": {},
+                },
+            }
+        ]
+    }
 
 
 def _post(subscription: Any, message: str, message_id: str, subject: str) -> None:

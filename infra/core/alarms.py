@@ -54,11 +54,6 @@ class Alarm:
     warm_up_minutes: int = 0
     notifies: bool = True
 
-    @property
-    def description(self) -> str:
-        """What a person reads in the notification: meaning, then what to do (at most 1 024 characters)."""
-        return f"{self.title}. {self.means} Do: {self.do}"[:1024]
-
 
 @dataclass(frozen=True, slots=True)
 class Composite:
@@ -68,6 +63,7 @@ class Composite:
     any_of: tuple[tuple[str, ...], ...]
     title: str
     do: str
+    severity: Severity
     suppressed: bool
     suppressor: str = f"stack-{DEPLOYING}"
     wait_seconds: int = 120
@@ -113,11 +109,12 @@ def alarm_set(facts: Facts) -> AlarmSet:
         (
             Composite(
                 "scale-up-review", reviews, "Scale up: review",
-                "scripts/scale_up.py advise", suppressed=True,
+                "scripts/scale_up.py advise", Severity.REVIEW, suppressed=True,
             ),
             Composite(
                 "service-down", (*down, *groups), "The service is down, or burns its error budget fast",
-                "scripts/watch.py shows which alarm speaks, and docs/alarms.md what to do", suppressed=True,
+                "scripts/watch.py shows which alarm speaks, and docs/alarms.md what to do", Severity.PAGE,
+                suppressed=True,
             ),
         ),
         notes,
@@ -134,6 +131,7 @@ def subjects(threshold: Threshold, facts: Facts) -> Iterator[tuple[str, Box | No
         Subject.BALANCER: [("balancer", None)] if standing.load_balancer_zones else [],
         Subject.DATABASE: [("database", None)] if standing.database else [],
         Subject.NAT: [("nat", None)] if standing.nat_gateways else [],
+        Subject.WEBHOOK: [("webhook", None)],
     }
     found = by_kind[threshold.metric.subject]
     yield from ((name, box) for name, box in found if threshold.applies(facts, box))

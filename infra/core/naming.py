@@ -19,6 +19,10 @@ BACKUP_PASSPHRASE = "database/backup-passphrase"  # noqa: S105 a name, not what 
 """The parameter that opens the backups, below the stack's path."""
 
 
+WEBHOOK = "alarms/webhook"
+"""The parameter that holds the chat's address, below the stack's path."""
+
+
 class Environment(StrEnum):
     """What a stack is for. `prod` retains its data, protects it, and accepts no stand-in values."""
 

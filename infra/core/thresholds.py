@@ -41,6 +41,7 @@ class Facts:
     cpu_credits: Literal["unlimited", "standard"] = "unlimited"
     gpu: bool = False
     budget: bool = False
+    webhook: bool = False
     database_connections: int = 80
     """max_connections of RDS, set in its parameter group: the default formula gives another number (verify)."""
 
@@ -273,6 +274,19 @@ TABLE: tuple[Threshold, ...] = (
         warm_up_minutes=48 * 60,
     ),
     Threshold(
+        "backup-failed", "A backup failed", m.BACKUP_FAILED, "Maximum", 5 * MINUTE,
+        _one(Severity.WARN, 0, (1, 1), "terrace-backup status on the box says why; terrace-backup check."),
+        "The last attempt of one kind of backup failed; the next comes by its timer.", unit="failed",
+        missing="notBreaching", applies=_single,
+    ),
+    Threshold(
+        "archive-gap", "WAL that was dropped", m.ARCHIVE_GAP, "Maximum", 5 * MINUTE,
+        _one(Severity.WARN, 0, (1, 1),
+            "scripts/restore.py list shows the gap; a full backup ends it by itself: see that it does."),
+        "The bucket was away for too long: no restore to a time inside of the gap.", unit="open",
+        missing="notBreaching", applies=_single,
+    ),
+    Threshold(
         "archive-queue", "WAL not archived yet", m.ARCHIVE_QUEUE, "Maximum", 5 * MINUTE,
         _one(Severity.WARN, 512 * 1024**2, (3, 3),
             "See whether the backup bucket can be reached: terrace-backup check."),
@@ -333,6 +347,13 @@ TABLE: tuple[Threshold, ...] = (
         "nat-ports", "NAT gateway out of ports", m.NAT_PORTS, "Sum", 5 * MINUTE,
         _one(Severity.WARN, 0, (1, 1), "Too many connections to one destination: reuse them."),
         "Connections to the outside were refused.", unit="errors", missing="notBreaching",
+    ),
+    Threshold(
+        "webhook", "Messages to the chat", m.WEBHOOK_ERRORS, "Sum", 5 * MINUTE,
+        _one(Severity.WARN, 0, (1, 1),
+            "scripts/watch.py webhook --test says what the chat answers; its log: logs/webhook."),
+        "The chat did not take a message. The mail came all the same.", unit="failed", missing="notBreaching",
+        applies=lambda facts, _: facts.webhook,
     ),
     # -- the GPU and the money --------------------------------------------------------------------------------------
     Threshold(

@@ -10,7 +10,7 @@ import pytest
 from embedded.alarms.definition import metric_alarm
 from embedded.alarms.evaluator import Evaluator, replay
 from embedded.alarms.rules import State
-from infra.core import metrics
+from infra.core import metrics, notice
 from infra.core.alarms import Alarm, alarm_set, monthly_usd
 from infra.core.metrics import Metric, Space
 from infra.core.prices import load
@@ -28,6 +28,11 @@ SETS = [
     for mode in ("unlimited", "standard")
     for gpu in (False, True)
 ]
+LONG = notice.About(
+    "ap-northeast-2",
+    "a-long-project-name-staging",
+    notice.next_stage("single-16g-fixed", Decimal("152.83"), Decimal("15.76")),
+)
 SINGLE = alarm_set(Facts(shape(find("single-8g"))))
 
 
@@ -117,7 +122,7 @@ def test_cloudwatch_takes_every_window(facts: Facts) -> None:
         assert window <= (86_400 if alarm.period_seconds < 3_600 else 604_800), alarm.name
         assert alarm.datapoints <= alarm.periods, alarm.name
         assert alarm.warm_up_minutes <= 2880, alarm.name
-        assert len(alarm.description) < 1024, alarm.name
+        assert len(notice.of_alarm(alarm, LONG)) < 1024, alarm.name
 
 
 EVERY = {

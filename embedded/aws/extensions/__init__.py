@@ -28,6 +28,8 @@ EXTENSIONS: tuple[str, ...] = (
     "elbv2",
     "sqs",
     "sns",
+    "awslambda",
+    "events",
 )
 
 

@@ -5,6 +5,7 @@ from embedded.provider.tables import (
     backup,
     compute,
     identity,
+    lambdas,
     messages,
     names,
     network,
@@ -25,4 +26,5 @@ KINDS: tuple[Kind, ...] = (
     *backup.KINDS,
     *names.KINDS,
     *watching.KINDS,
+    *lambdas.KINDS,
 )
