@@ -7,16 +7,14 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from infra.core import metrics, slo
-from infra.core.metrics import LogFilter, Metric, Space, Subject
+from infra.core.metrics import LogFilter, Metric, Subject
 from infra.core.prices import PriceBook
 from infra.core.shape import Box
 from infra.core.thresholds import TABLE, Facts, Level, Severity, Threshold
 
 DEPLOYING = "deploying"
 """The suppressor: deploys and climbs put this metric to 1 for as long as they last."""
-SUPPRESSOR_METRIC = Metric(
-    "deploying", Space.PROJECT, Subject.STACK, slo.COUNT, "deploys and climbs", billed_hours=0
-)
+SUPPRESSOR_METRIC = metrics.DEPLOYING
 
 
 @dataclass(frozen=True, slots=True)

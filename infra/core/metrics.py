@@ -178,7 +178,9 @@ GPU_WORKERS = tuple(
     _gpu(f"gpu_workers_{state}", _COUNT) for state in ("idle", "running", "initializing", "unhealthy")
 )
 GPU_SPEND = _gpu("gpu_spend_percent", _PERCENT)
-BUDGET_USED = _gpu("budget_used_percent", _PERCENT)
+BUDGET_USED = Metric(
+    "budget_used_percent", Space.PROJECT, _STACK, _PERCENT, "terrace-metrics", every_seconds=3_600
+)
 
 # -- a restore drill, by scripts/restore.py ------------------------------------------------------------------------
 DRILL_FAILED = Metric(
@@ -189,6 +191,11 @@ RESTORE_SECONDS = Metric(
 )
 RESTORED_ROW_AGE = Metric(
     "restored_row_age_seconds", Space.PROJECT, _STACK, _SECONDS, "scripts/restore.py", billed_hours=0
+)
+
+# -- a deploy or a climb under way: suppresses the composites -------------------------------------------------------
+DEPLOYING = Metric(
+    "deploying", Space.PROJECT, _STACK, _COUNT, "deploys and climbs", highest=1, billed_hours=0
 )
 
 # -- scripts/watch.py ---------------------------------------------------------------------------------------------
