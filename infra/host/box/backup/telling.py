@@ -1,4 +1,4 @@
-"""The only place that says which of the backups' metrics are worth a datum now: a custom metric is billed by the hour."""
+"""The only place for which of the backups' metrics are worth a datum now: a custom metric is billed by the hour."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The only place for the configuration of Amazon's CloudWatch agent on a box: what it measures and which logs it sends.
+"""The only place for the configuration of the CloudWatch agent on a box: what it measures, which logs it sends.
 
 Names and dimensions come from `infra/core/metrics.py`. `run_as_user` is left out: the agent reads logs of several
 owners, and runs as root by default (CloudWatch User Guide, "Common scenarios").
