@@ -17,6 +17,10 @@ DEPLOYING = "deploying"
 SUPPRESSOR_METRIC = metrics.DEPLOYING
 
 
+TARGETS = ("targets-frontend", "targets-backend")
+"""The balancer's target groups."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """One metric of a metric-math alarm."""
@@ -127,6 +131,7 @@ def subjects(threshold: Threshold, facts: Facts) -> Iterator[tuple[str, Box | No
         Subject.BOX: [(box.name, box) for box in standing.boxes],
         Subject.STACK: [("stack", None)],
         Subject.BALANCER: [("balancer", None)] if standing.load_balancer_zones else [],
+        Subject.TARGETS: [(name, None) for name in TARGETS] if standing.load_balancer_zones else [],
         Subject.DATABASE: [("database", None)] if standing.database else [],
         Subject.NAT: [("nat", None)] if standing.nat_gateways else [],
         Subject.WEBHOOK: [("webhook", None)],
@@ -165,7 +170,8 @@ def _filters(facts: Facts) -> tuple[LogFilter, ...]:
     return tuple(
         replace(each, pattern=each.pattern.replace("<p95>", f"{p95_seconds:f}"))
         for each in metrics.LOG_FILTERS
-        if facts.gpu or each.metric is not metrics.LLM_RESPONSE
+        if (facts.gpu or each.metric is not metrics.LLM_RESPONSE)
+        and (not facts.balanced or each.metric is metrics.LLM_RESPONSE)
     )
 
 
@@ -215,7 +221,7 @@ def _burn_alarms(facts: Facts) -> tuple[list[Alarm], tuple[tuple[str, ...], ...]
             alarms.append(
                 Alarm(
                     name=name,
-                    subject="stack",
+                    subject=total.subject.value,
                     parts=(Part("m1", bad, "Sum"), Part("m2", total, "Sum")),
                     expression=f"IF(FILL(m1,0) < {slo.LEAST_BAD_EVENTS}, 0, m1 / m2 / {budget.normalize():f})",
                     comparison="GreaterThanThreshold",

@@ -49,20 +49,24 @@ class Section:
 
 def sections(facts: Facts) -> Iterator[Section]:
     """Service, machine, database, users, GPU, money: those that the stack has."""
+    requests, response = (
+        (m.BALANCER_REQUESTS, m.BALANCER_RESPONSE) if facts.balanced else (m.REQUESTS, m.RESPONSE)
+    )
+    failed, refused = (m.BALANCER_5XX, m.BALANCER_4XX) if facts.balanced else (m.ERRORS_5XX, m.ERRORS_4XX)
     yield Section(
         "Service",
         (
-            Chart("Requests, five minutes", (Line(m.REQUESTS, "Sum", "requests"),), ("requests",)),
+            Chart("Requests, five minutes", (Line(requests, "Sum", "requests"),), ("requests",)),
             Chart(
                 "Response time",
                 (
-                    Line(m.RESPONSE, "p50", "p50"),
-                    Line(m.RESPONSE, "p95", "p95"),
-                    Line(m.RESPONSE, "p99", "p99"),
+                    Line(response, "p50", "p50"),
+                    Line(response, "p95", "p95"),
+                    Line(response, "p99", "p99"),
                 ),
                 ("response",),
             ),
-            Chart("Failed and refused", (Line(m.ERRORS_5XX, "Sum", "5xx"), Line(m.ERRORS_4XX, "Sum", "4xx"))),
+            Chart("Failed and refused", (Line(failed, "Sum", "5xx"), Line(refused, "Sum", "4xx"))),
         ),
     )
     yield Section(

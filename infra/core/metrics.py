@@ -33,6 +33,7 @@ class Subject(StrEnum):
     BOX = "box"
     STACK = "stack"
     BALANCER = "balancer"
+    TARGETS = "targets"
     DATABASE = "database"
     NAT = "nat"
     WEBHOOK = "webhook"
@@ -89,6 +90,7 @@ SUBJECT_DIMENSIONS: dict[Subject, tuple[str, ...]] = {
     Subject.BOX: ("InstanceId",),
     Subject.STACK: ("Stack",),
     Subject.BALANCER: ("LoadBalancer",),
+    Subject.TARGETS: ("TargetGroup", "LoadBalancer"),
     Subject.DATABASE: ("DBInstanceIdentifier",),
     Subject.NAT: ("NatGatewayId",),
     Subject.WEBHOOK: ("FunctionName",),
@@ -160,8 +162,13 @@ LLM_RESPONSE = _log("llm_response_seconds", _SECONDS)
 SLOW = _log("slow_requests", _COUNT)
 
 # -- behind a balancer, with a database of its own, with a NAT gateway ---------------------------------------------
-UNHEALTHY = _aws("UnHealthyHostCount", Space.BALANCER, Subject.BALANCER, _COUNT)
-TARGET_5XX = _aws("HTTPCode_ELB_5XX_Count", Space.BALANCER, Subject.BALANCER, _COUNT)
+# Target health is published by target group only, never by balancer alone (ELB User Guide, "CloudWatch metrics").
+UNHEALTHY = _aws("UnHealthyHostCount", Space.BALANCER, Subject.TARGETS, _COUNT)
+BALANCER_REQUESTS = _aws("RequestCount", Space.BALANCER, Subject.BALANCER, _COUNT)
+BALANCER_RESPONSE = _aws("TargetResponseTime", Space.BALANCER, Subject.BALANCER, _SECONDS)
+BALANCER_5XX = _aws("HTTPCode_Target_5XX_Count", Space.BALANCER, Subject.BALANCER, _COUNT)
+BALANCER_4XX = _aws("HTTPCode_Target_4XX_Count", Space.BALANCER, Subject.BALANCER, _COUNT)
+BALANCER_OWN_5XX = _aws("HTTPCode_ELB_5XX_Count", Space.BALANCER, Subject.BALANCER, _COUNT)
 DB_CONNECTIONS = _aws("DatabaseConnections", Space.DATABASE, _DB, _COUNT)
 DB_STORAGE = _aws("FreeStorageSpace", Space.DATABASE, _DB, _BYTES)
 DB_CREDITS = _aws("CPUCreditBalance", Space.DATABASE, _DB, _COUNT, every=300)
@@ -207,6 +214,9 @@ BOX_METRICS: tuple[Metric, ...] = (
     CPU, CREDITS, SURPLUS, CHECK_SYSTEM, CHECK_INSTANCE, MEMORY, DISK, DATA, CONNECTIONS, CONCURRENT, DAILY_USERS,
     MONTHLY_USERS, CERTIFICATE, BACKUP_AGE, BACKUP_FAILED, ARCHIVE_QUEUE, ARCHIVE_GAP, ARCHIVE_LAG, DRILL_AGE,
     BOOTSTRAP, OOM,
+)  # fmt: skip
+BALANCER_METRICS: tuple[Metric, ...] = (
+    BALANCER_REQUESTS, BALANCER_RESPONSE, BALANCER_5XX, BALANCER_4XX, BALANCER_OWN_5XX,
 )  # fmt: skip
 LOG_METRICS: tuple[Metric, ...] = (REQUESTS, ERRORS_5XX, ERRORS_4XX, RESPONSE, LLM_RESPONSE, SLOW)
 GPU_METRICS: tuple[Metric, ...] = (

@@ -12,7 +12,7 @@ from embedded.alarms.evaluator import Evaluator, replay
 from embedded.alarms.rules import State
 from infra.core import metrics, notice
 from infra.core.alarms import Alarm, alarm_set, monthly_usd
-from infra.core.metrics import Metric, Space
+from infra.core.metrics import Metric
 from infra.core.prices import load
 from infra.core.shape import shape
 from infra.core.stages import LADDER, Option, find
@@ -23,7 +23,7 @@ from .support import MONDAY, WATCHED, at, key_of
 
 STAGES = [stage for stage in LADDER if stage.option is not Option.ELASTIC]
 SETS = [
-    Facts(shape(stage), mode, gpu=gpu, budget=gpu)
+    Facts(shape(stage), mode, gpu=gpu, budget=gpu, webhook=gpu)
     for stage in STAGES
     for mode in ("unlimited", "standard")
     for gpu in (False, True)
@@ -194,21 +194,6 @@ def test_every_alarm_is_quiet_over_a_healthy_series(name: str) -> None:
 # -- a metric with other dimensions than the alarm's ----------------------------------------------------------------
 
 
-def agent_publishes() -> set[tuple[str, tuple[str, ...]]]:
-    """What the agent's configuration of aws.md section 4 publishes: InstanceId alone, path and fstype for disks."""
-    return {("mem_used_percent", ("InstanceId",)), ("disk_used_percent", ("InstanceId", "path", "fstype"))}
-
-
-def test_every_alarm_on_an_agents_metric_names_exactly_the_published_dimensions() -> None:
-    read = {
-        (part.metric.name, part.metric.dimensions)
-        for alarm in EVERY.values()
-        for part in alarm.parts
-        if part.metric.space is Space.AGENT
-    }
-    assert read == agent_publishes()
-
-
 def test_a_metric_of_the_log_has_no_dimension_because_a_default_value_excludes_them() -> None:
     assert all(metric.dimensions == () for metric in metrics.LOG_METRICS)
 
@@ -226,8 +211,9 @@ def test_a_dimension_that_nothing_gives_is_an_error_and_no_alarm() -> None:
     [
         ("single-8g", {"app-disk-data-page", "app-connections-warn"}, {"database-storage-page"}),
         ("split", {"database-storage-page", "database-connections-review", "backend-public-memory-warn"},
-         {"app-memory-warn", "balancer-targets-page"}),
-        ("private", {"balancer-targets-page", "nat-nat-ports-warn", "frontend-private-heartbeat-page"},
+         {"app-memory-warn", "targets-backend-targets-page"}),
+        ("private", {"targets-frontend-targets-page", "balancer-errors-5xx-page", "nat-nat-ports-warn",
+          "frontend-private-heartbeat-page"},
          {"app-backup-age-page"}),
     ],
 )  # fmt: skip
@@ -257,6 +243,7 @@ def metric_names() -> list[Metric]:
     return [
         *metrics.BOX_METRICS,
         *metrics.LOG_METRICS,
+        *metrics.BALANCER_METRICS,
         *metrics.GPU_METRICS,
         metrics.BUDGET_USED,
         metrics.BUDGET_LEFT,
