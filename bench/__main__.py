@@ -16,7 +16,7 @@ from typing import Any
 import boto3
 import httpx
 
-from bench import projects
+from bench import projects, watch
 from embedded.aws.server import resident_bytes
 from embedded.cloud import Cloud
 from infra.core.cost import Resource, price_stack
@@ -44,6 +44,7 @@ def main() -> int:
         "engine": _engine,
         "boxes": _boxes,
         "money": _money,
+        "alarms": _alarms,
     }
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; all without one")
@@ -155,6 +156,11 @@ def _money(_: Path) -> Iterator[Figure]:
         taken.append(time.perf_counter() - started)
     milliseconds = statistics.median(taken) * 1000
     yield Figure("price of 1 000 resources", f"{milliseconds:.0f} ms", "", "", "≤ 100 ms")
+
+
+def _alarms(directory: Path) -> Iterator[Figure]:
+    """A week replayed, and how long people wait for a message."""
+    yield from (Figure(*row) for row in watch.figures(directory))
 
 
 def _alternating(one: Callable[[], float], other: Callable[[], float]) -> tuple[float, float]:

@@ -134,8 +134,7 @@ class _Region:
     def evaluate(self, at: datetime) -> list[Transition]:
         with WORLD:
             self._take_over_metrics(at)
-            self._take_over_alarms(at)
-            changes = self._evaluator.tick(at)
+            changes = [*self._take_over_alarms(at), *self._evaluator.tick(at)]
             shown = {change.name: self._record(change) for change in changes}
         for change in changes:
             self._deliverer.tell(change, shown[change.name])
@@ -157,8 +156,9 @@ class _Region:
                 )  # fmt: skip
         self._read = len(self._metric_data)
 
-    def _take_over_alarms(self, now: datetime) -> None:
-        alarms = self._backend.alarms
+    def _take_over_alarms(self, now: datetime) -> list[Transition]:
+        """What was put, changed and deleted; a state that SetAlarmState set runs its actions, as on AWS."""
+        alarms, forced = self._backend.alarms, []
         for name in self._evaluator.names():
             if name not in alarms:
                 self._evaluator.remove(name)
@@ -177,7 +177,10 @@ class _Region:
                 )
                 self._known[name] = asked
             if self._evaluator.state(name) != alarm.state_value:
-                self._evaluator.force(name, State(alarm.state_value), now)
+                old, new = self._evaluator.state(name), State(alarm.state_value)
+                self._evaluator.force(name, new, now)
+                forced.append(Transition(name, old, new, now, alarm.state_reason))
+        return forced
 
     def _record(self, change: Transition) -> dict[str, Any]:
         """Writes a change into the alarm and its history, as SetAlarmState does; what DescribeAlarms shows then."""

@@ -198,7 +198,7 @@ TABLE: tuple[Threshold, ...] = (
     Threshold(
         "memory", "Memory", m.MEMORY, "Average", 5 * MINUTE,
         _levels(Decimal(70), Decimal(80), (3, 3), (6, 6),
-            look="See which service grew: procstat in the dashboard."),
+            look="See which service grew: systemd-cgtop -m on the box."),
         "Less is left for the page cache and for a second copy of a service during a deploy.", reviews=True,
     ),
     Threshold(

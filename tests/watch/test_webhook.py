@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,15 @@ def test_an_alarm_reaches_the_chat_with_meaning_deed_price_and_link(rig: Rig, ch
         assert part in text
     assert f"<{ABOUT.link}|" in text
     assert rig.mails == 2
+    first = message_from_bytes(sorted(rig.mail.glob("*.eml"))[0].read_bytes()).get_payload(decode=True)
+    assert isinstance(first, bytes)
+    for part in (
+        b"entered the ALARM state",
+        b"Do: Run scripts/scale_up.py",
+        b"single-16g, 137.07 USD",
+        b"#dashboards",
+    ):
+        assert part in first
 
 
 def test_the_mail_comes_when_the_chat_is_down_and_the_functions_errors_are_counted(
