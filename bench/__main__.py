@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import deploys, gpu, host, projects, restore
+from bench import deploys, gpu, host, projects, restore, watch
 from bench.figures import Figure
 from embedded.aws.server import resident_bytes
 from embedded.cloud import Cloud
@@ -32,6 +32,7 @@ def main() -> int:
         "restore": _rows(restore.figures),
         "money": _money,
         "gpu": gpu.figures,
+        "alarms": _rows(watch.figures),
     }
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; all without one")

@@ -6,15 +6,21 @@ import math
 import random
 import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from embedded.alarms.definition import MetricKey, composite_alarm, metric_alarm, metric_key
 from embedded.alarms.evaluator import Evaluator
-from infra.core.alarms import alarm_set
+from embedded.alarms.rules import State
+from infra.core.alarms import alarm_set, monthly_usd
 from infra.core.metrics import Metric
+from infra.core.naming import Naming
+from infra.core.prices import load
 from infra.core.shape import shape
-from infra.core.stages import find
+from infra.core.stages import LADDER, Option, find
 from infra.core.thresholds import Facts
+from ops import watch
 from ops.alarmcalls import composite_call, metric_call
 
 MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
@@ -70,10 +76,88 @@ def replay_week() -> dict[str, float]:
     }
 
 
-if __name__ == "__main__":
+def latest_notification() -> tuple[float, str]:
+    """From the first breaching datum on: the longest wait beyond one period, in virtual seconds, and whose it was.
+
+    Alarms of one datapoint and one period of at most an hour, each with data at every minute that its metric has one.
+    """
+    worst, whose = 0.0, ""
+    for alarm in alarm_set(Facts(shape(find("single-8g")))).alarms:
+        single = (alarm.datapoints, alarm.periods) == (1, 1) and not alarm.expression
+        if not single or alarm.period_seconds > 3_600 or "Less" in alarm.comparison:
+            continue
+        asked = metric_call(alarm, "terrace", "dev", {"app": {"InstanceId": "i-1"}}) | {
+            "WarmUpConfiguration": {}
+        }
+        (part,) = alarm.parts
+        known = {"InstanceId": "i-1", "Stack": "dev", **dict(part.metric.fixed)}
+        names = {name: known[name] for name in part.metric.dimensions}
+        key = metric_key(part.metric.space.named("terrace", "dev"), part.metric.name, names)
+        evaluator = Evaluator()
+        evaluator.put(metric_alarm(asked), MONDAY)
+        for minute in range(1, 200):
+            now = MONDAY + timedelta(minutes=minute)
+            evaluator.add(key, now, 1e9 if minute >= 61 else 0, now=now)
+            if any(change.new is State.ALARM for change in evaluator.tick(now)):
+                beyond = (minute - 61) * 60 - alarm.period_seconds
+                worst, whose = max((worst, whose), (beyond, alarm.name))
+                break
+        else:
+            raise AssertionError(f"{alarm.name} was never told")
+    return worst, whose
+
+
+def calls_of_status() -> int:
+    """Calls of the API that one `scripts/watch.py status` makes, on a stack with every alarm of single-8g."""
+    cloud = _Counted()
+    facts = Facts(shape(find("single-8g")))
+    watch.look(cloud, facts, Naming("terrace", "dev"), stage="single-8g", now=MONDAY)
+    return cloud.calls
+
+
+class _Counted:
+    """A cloud that counts what it is asked; more than a hundred alarms would be a further call."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def alarms(self, prefix: str) -> Mapping[str, watch.Standing]:
+        """Every alarm, without data."""
+        made = alarm_set(Facts(shape(find("single-8g"))))
+        names = [each.name for each in (*made.alarms, *made.composites)]
+        self.calls += math.ceil(len(names) / 100)
+        return {name: watch.Standing(name, "OK", MONDAY, prefix, None, {}) for name in names}
+
+    def series(
+        self, wanted: Sequence[watch.Wanted], *_: object
+    ) -> Mapping[str, list[tuple[datetime, float]]]:
+        """No data; GetMetricData takes 500 queries at once (CloudWatch API reference)."""
+        self.calls += math.ceil(len(wanted) / 500)
+        return {}
+
+    def unconfirmed(self, _: str) -> list[str]:
+        """Nobody."""
+        self.calls += 1
+        return []
+
+
+def figures(_: Path) -> Iterator[tuple[str, str, str, str, str]]:
+    """What `make bench` prints of alarms."""
     found = replay_week()
-    print(
-        f"a week of {found['data']:.0f} data through {found['alarms']:.0f} alarms: {found['seconds']:.2f} CPU s "
-        f"({MINUTES / found['seconds']:.0f} minutes a second), {found['changes']:.0f} changes of state"
-    )
+    said = f"a week, {found['alarms']:.0f} alarms, {found['data'] / 1000:.0f} k data"
+    yield said, f"{found['seconds']:.1f} s", "", "", "≤ 10 s CPU"
+    seconds, _whose = latest_notification()
+    yield "datum to notification, beyond a period", f"{max(seconds, 0):.0f} s", "", "", "≤ 60 s, virtual"
+    yield "calls of the API for a status", f"{calls_of_status()}", "", "", "≤ 5"
+    book = load()
+    for stage in LADDER:
+        if stage.option is not Option.ELASTIC:
+            usd = monthly_usd(alarm_set(Facts(shape(stage))), book)
+            target = "≤ 5 USD" if stage.name == "single-8g" else ""
+            yield f"alarms of {stage.name}, a month", f"{usd:.2f} USD", "", "", target
+
+
+if __name__ == "__main__":
+    for row in figures(Path()):
+        print("  ".join(row))
     sys.exit(0)

@@ -51,7 +51,7 @@ class Cloud:
         self.engine_faults = EngineFaults()
         self._cache, self._provider_port = cache, provider_port
         self._provider: ProviderServer | None = None
-        self.alarms = AlarmService(directory / "mail")
+        self.alarms = AlarmService(directory / "mail", endpoint=lambda: self.api.url)
         self.machines: Machines | None = None
         self.without_boxes = "" if boxes else "switched off"
         """Why there are no real machines; empty where there are."""

@@ -27,6 +27,7 @@ from infra.core.gpu import definition as gpu_definition
 from infra.core.gpu.modes import Wanted
 from infra.core.instances import DATABASE_CLASSES, INSTANCE_TYPES, Architecture
 from infra.core.naming import FAKE_AMI, CostCenter, Environment, Naming, Team, mandatory_tags
+from infra.core.notice import QuietHours, Webhook
 from infra.core.prices import DEFAULT_BOOK
 from infra.core.prices import load as load_book
 from infra.core.shape import Climb, Nat, Part, Phase, Shape, Sizes, shape
@@ -148,6 +149,14 @@ def _retention(value: int) -> int:
     return value
 
 
+def _quiet_hours(value: str) -> str:
+    try:
+        _ = value and QuietHours.parse(value)
+    except ValueError as error:
+        raise _refuse(str(error), 'Write "22:00-08:00+09:00" for ten hours of the night in Seoul') from error
+    return value
+
+
 def _variable(value: str) -> str:
     if not re.fullmatch(r"[A-Z][A-Z0-9_]{0,127}", value):
         raise _refuse(
@@ -198,6 +207,19 @@ class Network(_Model):
     )
     ingress_sources: Annotated[tuple[SourceCidr, ...], AfterValidator(_some)] = Field(
         default=("0.0.0.0/0",), description="who may reach port 443"
+    )
+
+
+class Notify(_Model):
+    """Who is told of alarms besides the mail."""
+
+    webhook: Webhook = Field(
+        default=Webhook.NONE,
+        description="slack or discord; its address by `scripts/watch.py webhook --set`",
+    )
+    quiet_hours: Annotated[str, AfterValidator(_quiet_hours)] = Field(
+        default="",
+        description='when the chat hears of pages alone, with the offset from UTC: "22:00-08:00+09:00"',
     )
 
 
@@ -375,6 +397,9 @@ class Settings(_Model):
         examples=["ami-…"],
     )
     alarm_email: Email = Field(description="who gets the alarms", examples=["ops@example.com"])
+    notify: Notify = Field(
+        default_factory=Notify, description="webhook and quietHours: alarms in a chat besides the mail"
+    )
     tags: Tags = Field(description="team, costCenter and owner of everything in the stack")
     network: Network = Field(default_factory=Network, description="cidr and ingressSources")
     domain: Annotated[str, AfterValidator(_domain)] | None = Field(
@@ -461,7 +486,13 @@ class Settings(_Model):
     def facts(self) -> Facts:
         """What the alarms of this stack are computed from."""
         standing = self.shape
-        facts = Facts(standing, self.cpu_credits, budget=self.budget is not None)
+        facts = Facts(
+            standing,
+            self.cpu_credits,
+            gpu=self.gpu.mode is not Wanted.OFF,
+            budget=self.budget is not None,
+            webhook=self.notify.webhook is not Webhook.NONE,
+        )
         return (
             replace(facts, database_connections=standing.database.connections) if standing.database else facts
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from infra.core import notice
 from infra.core.alarms import Alarm, Composite
 from infra.core.metrics import Metric
 
@@ -20,11 +21,13 @@ def dimensions(metric: Metric, subject: str, stack: str, watched: Watched) -> di
     return {name: known[name] for name in metric.dimensions}
 
 
-def metric_call(alarm: Alarm, project: str, stack: str, watched: Watched) -> dict[str, Any]:
+def metric_call(
+    alarm: Alarm, project: str, stack: str, watched: Watched, *, region: str = "ap-northeast-2"
+) -> dict[str, Any]:
     """The parameters of PutMetricAlarm, without actions and tags."""
     call: dict[str, Any] = {
         "AlarmName": f"{project}-{stack}-{alarm.name}",
-        "AlarmDescription": alarm.description,
+        "AlarmDescription": notice.of_alarm(alarm, notice.About(region, f"{project}-{stack}")),
         "ComparisonOperator": alarm.comparison,
         "Threshold": float(alarm.value),
         "EvaluationPeriods": alarm.periods,

@@ -16,7 +16,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
+from infra.core import metrics as m
 from infra.core.errors import Fault, TerraceError
+from infra.core.metrics import Metric
 
 PREFIX = "drill-"
 LIFETIME_HOURS = 12
@@ -95,7 +97,7 @@ class Boxes(Protocol):
 class Metrics(Protocol):
     """Where results are published."""
 
-    def publish(self, stack: str, values: Mapping[str, tuple[float, str]]) -> None:
+    def publish(self, stack: str, values: Mapping[Metric, float]) -> None:
         """Value and CloudWatch unit by name, for that stack."""
         ...
 
@@ -151,16 +153,16 @@ class Drills:
             report = self._carried_out(name, source, now, wish, on_step)
         except BaseException as error:
             if isinstance(error, TerraceError):
-                self._publish(source, {"RestoreDrillFailed": (1.0, "None")})
+                self._publish(source, {m.DRILL_FAILED: 1.0})
             self._end(name, on_step, keep=keep)
             raise
         self._end(name, on_step, keep=keep)
-        values: dict[str, tuple[float, str]] = {
-            "RestoreDrillFailed": (float(bool(report.faults)), "None"),
-            "RestoreSeconds": (report.recovery_seconds, "Seconds"),
+        values: dict[Metric, float] = {
+            m.DRILL_FAILED: float(bool(report.faults)),
+            m.RESTORE_SECONDS: report.recovery_seconds,
         }
         if report.newest_row_age_seconds is not None:
-            values["RestoredRowAgeSeconds"] = (report.newest_row_age_seconds, "Seconds")
+            values[m.RESTORED_ROW_AGE] = report.newest_row_age_seconds
         self._publish(source, values)
         return report
 
@@ -238,7 +240,7 @@ class Drills:
                 )
             ) from error
 
-    def _publish(self, source: Source, values: Mapping[str, tuple[float, str]]) -> None:
+    def _publish(self, source: Source, values: Mapping[Metric, float]) -> None:
         self.metrics.publish(source.stack, values)
 
 

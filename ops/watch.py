@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from infra.core import alarms as core
 from infra.core import slo
 from infra.core.errors import Fault, TerraceError, nearest
-from infra.core.metrics import BUDGET_LEFT
+from infra.core.metrics import BUDGET_LEFT, DEPLOYING, Metric
 from infra.core.naming import Naming
 from infra.core.thresholds import Facts, Severity
 
@@ -114,6 +114,11 @@ class Report:
     """Error budget left of the last 14 days in per cent, by objective; only those with events."""
     unconfirmed: tuple[str, ...]
     deploying: bool
+    deploys: tuple[datetime, ...] = ()
+    """The hours in which a deploy or a climb was under way."""
+
+    since: datetime | None = None
+    """Where the series begin."""
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain values."""
@@ -147,13 +152,7 @@ def look(cloud: Cloud, facts: Facts, naming: Naming, *, stage: str, now: datetim
     made = core.alarm_set(facts)
     standing = cloud.alarms(naming.physical(""))
     if not standing:
-        raise TerraceError(
-            Fault(
-                f"stack {naming.stack}",
-                "has no alarms in this account and region",
-                f"pulumi up -s {naming.stack}",
-            )
-        )
+        raise no_alarms(naming.stack)
     rows = _grouped(made)
     wanted = [
         each
@@ -161,7 +160,10 @@ def look(cloud: Cloud, facts: Facts, naming: Naming, *, stage: str, now: datetim
         for each in _wanted(f"r{index}", alarms[0], naming, standing.get(alarms[0].name, _NONE))
     ]
     history = cloud.series(
-        [*wanted, *_budget_wanted(facts, naming)], now - timedelta(days=HISTORY_DAYS), now, HOUR
+        [*wanted, *_budget_wanted(facts, naming, standing), _deploys_wanted(naming)],
+        now - timedelta(days=HISTORY_DAYS),
+        now,
+        HOUR,
     )
     recent = cloud.series(wanted, now - timedelta(hours=3), now, FIVE_MINUTES)
     found = [
@@ -177,6 +179,15 @@ def look(cloud: Cloud, facts: Facts, naming: Naming, *, stage: str, now: datetim
         _budgets(facts, history),
         tuple(cloud.unconfirmed(naming.physical("alarms"))),
         standing.get(f"stack-{core.DEPLOYING}", _NONE).state == "ALARM",
+        tuple(moment for moment, value in history.get(_DEPLOYS, []) if value),
+        now - timedelta(days=HISTORY_DAYS),
+    )
+
+
+def no_alarms(stack: str) -> TerraceError:
+    """What is said of a stack that does not stand, or is of an older version."""
+    return TerraceError(
+        Fault(f"stack {stack}", "has no alarms in this account and region", f"pulumi up -s {stack}")
     )
 
 
@@ -306,9 +317,29 @@ def forecast(
     return (now + timedelta(days=days)).date().isoformat()
 
 
-def _budget_wanted(facts: Facts, naming: Naming) -> list[Wanted]:
+_DEPLOYS = "deploys"
+
+
+def _deploys_wanted(naming: Naming) -> Wanted:
+    return Wanted(_DEPLOYS, naming.project, DEPLOYING.name, {"Stack": naming.stack}, "Maximum")
+
+
+def _budget_wanted(facts: Facts, naming: Naming, standing: Mapping[str, Standing]) -> list[Wanted]:
+    # What only CloudWatch knows, as the balancer's id, stands with the alarms of the same metric.
+    known = {name: value for each in standing.values() for name, value in each.dimensions.items()}
+    known["Stack"] = naming.stack
+
+    def dimensions(metric: Metric) -> dict[str, str]:
+        return {name: known[name] for name in metric.dimensions if name in known}
+
     return [
-        Wanted(f"b{index}{part}", metric.space.named(naming.project, naming.stack), metric.name, {}, "Sum")
+        Wanted(
+            f"b{index}{part}",
+            metric.space.named(naming.project, naming.stack),
+            metric.name,
+            dimensions(metric),
+            "Sum",
+        )
         for index, objective in enumerate(slo.objectives(facts))
         for part, metric in (("total", objective.total), ("bad", objective.bad))
     ]

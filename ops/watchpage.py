@@ -13,6 +13,7 @@ from ops.talk import table
 from ops.watch import Report, Row
 
 WIDTH, HEIGHT = 320, 72
+HOUR_SECONDS = 3_600
 _COLOURS = {"ALARM": "bold red", "INSUFFICIENT_DATA": "yellow", "OK": "green"}
 _WORDS = {"ALARM": "alarm", "INSUFFICIENT_DATA": "no data", "OK": "ok", "ABSENT": "absent"}
 
@@ -73,8 +74,8 @@ def _number(value: float | None, unit: str) -> str:
     return f"{value:,.4g} {unit}".strip()
 
 
-def chart(row: Row) -> str:
-    """The series as an SVG path with the levels as lines; empty with fewer than two data."""
+def chart(row: Row, deploys: Sequence[datetime] = ()) -> str:
+    """The series as an SVG path with the levels as lines, deploys shaded; empty with fewer than two data."""
     if len(row.series) < 2:
         return ""
     levels = [each for each in (row.warn, row.review) if each is not None]
@@ -91,8 +92,15 @@ def chart(row: Row) -> str:
         )
         for name, level in zip(("warn", "review"), levels, strict=False)
     )
+    hour = HOUR_SECONDS / max(last - first, 1) * WIDTH
+    bands = "".join(
+        f'<rect x="{(at.timestamp() - first) / max(last - first, 1) * WIDTH:.1f}" y="0" width="{max(hour, 2):.1f}" '
+        f'height="{HEIGHT}"><title>deploy or climb {at:%m-%d %H:00} UTC</title></rect>'
+        for at in deploys
+        if first <= at.timestamp() <= last
+    )
     points = " ".join(point(moment, value) for moment, value in row.series)
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{lines}<polyline points="{points}"/></svg>'
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{bands}{lines}<polyline points="{points}"/></svg>'
 
 
 def page(report: Report) -> str:
@@ -100,7 +108,7 @@ def page(report: Report) -> str:
     environment = Environment(autoescape=True)
     return environment.from_string(_PAGE).render(
         report=report,
-        cards=[(row, chart(row), _WORDS.get(row.state, row.state)) for row in report.rows],
+        cards=[(row, chart(row, report.deploys), _WORDS.get(row.state, row.state)) for row in report.rows],
         sentences=sentences(report),
         number=_number,
     )
@@ -125,12 +133,13 @@ h1{font-size:1.4rem;margin:0 0 .2rem} .sub{color:#5b6675;margin:0 0 1.2rem}
 .card h2{font-size:1rem;margin:0;display:flex;justify-content:space-between}
 .card small{color:#5b6675} .value{font-size:1.5rem;font-variant-numeric:tabular-nums}
 svg{width:100%;height:72px;margin:.4rem 0;overflow:visible} polyline{fill:none;stroke:#1565c0;stroke-width:1.5}
-line{stroke-width:1;stroke-dasharray:4 3}.warn{stroke:#d99a00}.review{stroke:#c62828}
+rect{fill:#9ecae1;opacity:.7}line{stroke-width:1;stroke-dasharray:4 3}.warn{stroke:#d99a00}.review{stroke:#c62828}
 .budget{display:inline-block;background:#fff;border-radius:8px;padding:.5rem .9rem;margin-right:.6rem;
 box-shadow:0 1px 3px #0002}
 </style></head><body>
 <h1>{{ report.stack }} at {{ report.stage }}</h1>
-<p class="sub">{{ report.at.strftime("%Y-%m-%d %H:%M UTC") }} · states are CloudWatch's own · dashed: warn, review</p>
+<p class="sub">{{ report.at.strftime("%Y-%m-%d %H:%M UTC") }} · states are CloudWatch's own · dashed: warn, review
+{% if report.deploys %} · shaded: deploys and climbs{% endif %}</p>
 {% for each in sentences %}<p class="note">{{ each }}</p>{% endfor %}
 {% for name, left in report.budgets.items() %}<span class="budget">{{ name }} error budget left
 <b>{{ "%.1f"|format(left) }} %</b></span>{% endfor %}

@@ -3,25 +3,33 @@
 
 import _venv  # isort: skip  # first: the rest needs the project's environment
 
+import getpass
+import re
+import subprocess
+import sys
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+import yaml
 from rich.live import Live
 
 from infra.core.alarms import alarm_set
 from infra.core.cost import stage_resources, watching_monthly
 from infra.core.errors import Fault, TerraceError
-from infra.core.naming import Naming
+from infra.core.naming import WEBHOOK, Naming
+from infra.core.notice import Webhook
 from infra.core.prices import load
 from infra.core.shape import shape
 from infra.core.stages import LADDER, Option
 from infra.core.thresholds import Facts
 from infra.settings import Settings, from_file, project_name
 from ops import stackfile, watch, watchpage
+from ops.adapters.aws_account import AwsAccount
 from ops.adapters.aws_watch import AwsWatch
-from ops.talk import Output, command, err, out, show, table
+from ops.talk import Output, command, confirm, err, out, show, table
 
 ROOT = _venv.ROOT
 LEAST_SECONDS = 10
@@ -129,6 +137,96 @@ def budget(
     for note in alarm_set(settings.facts).notes:
         err.print(f"  note        {note}", markup=False)
     show(dict(report.budgets), table(("objective", "left"), rows, right=(1,)), output)
+
+
+@app.command()
+@command
+def webhook(
+    *,
+    stack: Stack = "dev",
+    set_: Annotated[bool, typer.Option("--set", help="read the chat's address from standard input")] = False,
+    test: Annotated[bool, typer.Option("--test", help="send one message to the mail and the chat")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+) -> None:
+    """The chat that is told of alarms (terrace:notify.webhook): set its address, or try the whole way to people.
+
+    The address is a secret: it is kept in a parameter, and shown nowhere.
+    """
+    settings, naming = _settings(stack), Naming(project_name(ROOT), stack)
+    if set_ == test:
+        raise TerraceError(
+            Fault("webhook", "needs one of --set and --test", "scripts/watch.py webhook --help")
+        )
+    if set_:
+        if settings.notify.webhook is Webhook.NONE:
+            remedy = f"terrace:notify: {{webhook: slack}} in Pulumi.{stack}.yaml, then pulumi up -s {stack}"
+            raise TerraceError(
+                Fault("terrace:notify.webhook", "is none: nothing would read the address", remedy)
+            )
+        value = (getpass.getpass("address: ") if sys.stdin.isatty() else sys.stdin.read()).strip()
+        if not re.match(r"https://|http://127\.0\.0\.1[:/]", value):
+            raise TerraceError(
+                Fault("the address", "does not begin with https://", "Copy it from the chat's page")
+            )
+        AwsAccount(settings.region).put_secret(naming.parameter(WEBHOOK), value)
+        err.print("The address is set; the next message goes there. Try it: --test", markup=False)
+        return
+    name = naming.physical("app-bootstrap-page" if settings.facts.single else "stack-errors-5xx-page")
+    err.print(
+        f"  {name} is put to ALARM; CloudWatch puts it back by itself and tells that too.", markup=False
+    )
+    confirm("Everybody who is told of alarms gets two messages. Go on?", yes=yes)
+    AwsWatch(settings.region).force(name, "A test by scripts/watch.py webhook --test")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@command
+def during(context: typer.Context, *, stack: Stack = "dev") -> None:
+    """Run a command as a deploy or climb: scale-up and service-down tell nobody while it lasts.
+
+    scripts/watch.py during -s prod -- pulumi up -s prod
+    """
+    if not context.args:
+        raise TerraceError(Fault("during", "names no command", "scripts/watch.py during -- pulumi up"))
+    settings, naming = _settings(stack), Naming(project_name(ROOT), stack)
+    with AwsWatch(settings.region).announced(naming.project, stack):
+        try:
+            done = subprocess.run(context.args, check=False)
+        except FileNotFoundError as error:
+            raise TerraceError(Fault(context.args[0], "is no command here", "Is it on PATH?")) from error
+    raise typer.Exit(done.returncode)
+
+
+class What(StrEnum):
+    """What can be exported."""
+
+    GRAFANA = "grafana"
+    PROMETHEUS = "prometheus"
+    EXPORTER = "exporter"
+
+
+@app.command()
+@command
+def export(what: What, *, stack: Stack = "dev") -> None:
+    """Dashboard and thresholds for Grafana or Prometheus, to stdout. Nothing of terrace needs them. One call.
+
+    grafana: a dashboard to import, over Grafana's own CloudWatch data source. prometheus: alerting rules; exporter:
+    the configuration of prometheus/cloudwatch_exporter that they rest on. The stack must stand: its ids are in them.
+    """
+    from ops import watchexport  # the SDK is large, and no other verb needs it
+
+    settings, naming = _settings(stack), Naming(project_name(ROOT), stack)
+    alarms = alarm_set(settings.facts)
+    found = AwsWatch(settings.region).alarms(naming.physical(""))
+    if not found:
+        raise watch.no_alarms(stack)
+    known = watchexport.known_of(alarms, {name: each.dimensions for name, each in found.items()})
+    standing = watchexport.Standing(settings.facts, alarms, naming, settings.region, known)
+    if what is What.GRAFANA:
+        typer.echo(watchexport.grafana(standing))
+        return
+    made = watchexport.rules(standing) if what is What.PROMETHEUS else watchexport.exporter(standing)
+    typer.echo(yaml.safe_dump(made, sort_keys=False, allow_unicode=True, width=200), nl=False)
 
 
 def _settings(stack: str) -> Settings:

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from embedded.alarms.evaluator import Transition
+from embedded.alarms.lambdas import Functions
 from embedded.alarms.rules import State
+from embedded.alarms.schedules import due
 from embedded.aws.environment import ACCOUNT_ID
 from embedded.aws.world import WORLD
 
@@ -39,6 +42,7 @@ class Deliverer:
 
     region: str
     mail: Path
+    functions: Functions
 
     def tell(self, change: Transition, alarm: Mapping[str, Any]) -> None:
         """The event, and the actions of the new state where they are to run; `alarm` as DescribeAlarms shows it."""
@@ -72,7 +76,16 @@ class Deliverer:
             if policy is not None and not policy.matches(None, message):
                 continue
             if each.protocol in ("email", "email-json"):
-                self._safely(each.endpoint, self._mail, each.endpoint, subject, message, change.at)
+                text = message if each.protocol == "email-json" else _text(change, alarm, self.region)
+                self._safely(each.endpoint, self._mail, each.endpoint, subject, text, change.at)
+            elif each.protocol == "lambda":
+                event = _sns_event(each, topic_arn, message, message_id or "", subject, change.at)
+                self._safely(
+                    each.endpoint,
+                    partial(self.functions.call, region=self.region, at=change.at),
+                    each.endpoint,
+                    event,
+                )
             elif each.protocol in ("http", "https"):
                 # Outside the lock, and on a thread: a receiver that hangs must not stop the cloud.
                 threading.Thread(
@@ -93,6 +106,25 @@ class Deliverer:
         self.mail.mkdir(parents=True, exist_ok=True)
         number = sum(1 for _ in self.mail.glob("*.eml"))
         (self.mail / f"{at:%Y%m%dT%H%M%SZ}-{number:04d}.eml").write_bytes(mail.as_bytes())
+
+    def schedules(self, at: datetime) -> None:
+        """Calls the functions of EventBridge's rules that are due in that minute."""
+        from moto.events.models import events_backends
+
+        with WORLD:
+            rules = list(events_backends[ACCOUNT_ID][self.region].event_buses["default"].rules.values())
+            targets = [
+                (str(target["Arn"]), str(target.get("Input") or _scheduled_event(rule, at)))
+                for rule in rules
+                if rule.scheduled_expression
+                and rule.state == "ENABLED"
+                and due(rule.scheduled_expression, at)
+                for target in rule.targets
+            ]
+        for arn, given in targets:
+            if ":lambda:" in arn:
+                call = partial(self.functions.call, region=self.region, at=at)
+                self._safely(arn, call, arn, json.loads(given))
 
     def _event(self, change: Transition, alarm: Mapping[str, Any]) -> None:
         from moto.events.models import events_backends
@@ -133,6 +165,46 @@ class Deliverer:
                 WORLD.note_change()
 
 
+def _scheduled_event(rule: Any, at: datetime) -> str:
+    """What a target without an input of its own gets (EventBridge User Guide, "Scheduled event")."""
+    return json.dumps(
+        {
+            "version": "0",
+            "detail-type": "Scheduled Event",
+            "source": "aws.events",
+            "account": ACCOUNT_ID,
+            "time": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "region": rule.region_name,
+            "resources": [rule.arn],
+            "detail": {},
+        }
+    )
+
+
+def _sns_event(
+    subscription: Any, topic_arn: str, message: str, message_id: str, subject: str, at: datetime
+) -> dict[str, Any]:
+    """What SNS hands to a function (Lambda Developer Guide, "Invoking Lambda functions with Amazon SNS")."""
+    return {
+        "Records": [
+            {
+                "EventSource": "aws:sns",
+                "EventVersion": "1.0",
+                "EventSubscriptionArn": subscription.arn,
+                "Sns": {
+                    "Type": "Notification",
+                    "MessageId": message_id,
+                    "TopicArn": topic_arn,
+                    "Subject": subject,
+                    "Message": message,
+                    "Timestamp": at.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+                    "MessageAttributes": {},
+                },
+            }
+        ]
+    }
+
+
 def _post(subscription: Any, message: str, message_id: str, subject: str) -> None:
     import httpx
 
@@ -147,6 +219,35 @@ def _state(state: State, change: Transition) -> dict[str, Any]:
         "reasonData": json.dumps(change.data),
         "timestamp": change.at.strftime("%Y-%m-%dT%H:%M:%S.000+0000"),
     }
+
+
+def _text(change: Transition, alarm: Mapping[str, Any], region: str) -> str:
+    """The mail of an e-mail subscription: what AWS's says, in its order. Its wording is nowhere documented."""
+    link = f"https://{region}.console.aws.amazon.com/cloudwatch/deeplink.js?region={region}#alarmsV2:alarm/"
+    lines = [
+        f'Your Amazon CloudWatch Alarm "{change.name}" in the {region} region has entered the {change.new} state,',
+        f'because "{change.reason}" at "{change.at:%A %d %B, %Y %H:%M:%S} UTC".',
+        "",
+        f"View this alarm in the AWS Management Console: {link}{change.name}",
+        "",
+        "Alarm Details:",
+        f"- Name: {change.name}",
+        f"- Description: {alarm.get('AlarmDescription') or ''}",
+        f"- State Change: {change.old} -> {change.new}",
+        f"- Reason for State Change: {change.reason}",
+        f"- Timestamp: {change.at:%A %d %B, %Y %H:%M:%S} UTC",
+        f"- AWS Account: {ACCOUNT_ID}",
+        f"- Alarm Arn: {alarm['AlarmArn']}",
+    ]
+    if alarm.get("Threshold") is not None:
+        held = f"at least {alarm.get('DatapointsToAlarm') or alarm['EvaluationPeriods']} of the last "
+        lines += [
+            "",
+            "Threshold:",
+            f"- The alarm is in the ALARM state when the metric is {alarm['ComparisonOperator']} "
+            f"{alarm['Threshold']} for {held}{alarm['EvaluationPeriods']} period(s).",
+        ]
+    return "\n".join(lines) + "\n"
 
 
 _TRIGGER = (

@@ -16,6 +16,7 @@ from typing import Any
 from embedded.alarms.definition import composite_alarm, metric_alarm, metric_key
 from embedded.alarms.delivery import Deliverer
 from embedded.alarms.evaluator import MINUTE, Evaluator, Transition
+from embedded.alarms.lambdas import Functions
 from embedded.alarms.rules import State
 from embedded.aws.environment import ACCOUNT_ID
 from embedded.aws.world import WORLD
@@ -26,8 +27,16 @@ _log = logging.getLogger(__name__)
 class AlarmService:
     """Evaluates the alarms of every region once a minute, until it is stopped."""
 
-    def __init__(self, mail: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        mail: Path,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        endpoint: Callable[[], str] = str,
+    ) -> None:
+        """`endpoint` gives the API's address, for the functions that alarms call."""
         self._mail, self._clock = mail, clock
+        self._functions = Functions(endpoint)
         self._ahead = timedelta()
         self._regions: dict[str, _Region] = {}
         self._stopping = threading.Event()
@@ -66,7 +75,12 @@ class AlarmService:
             changes += self.evaluate(minute)
             minute += MINUTE
         self._ahead = max(self._ahead, to - self._clock())
+        self.settle()
         return changes
+
+    def settle(self) -> None:
+        """Waits until the functions that were called have ended."""
+        self._functions.settle()
 
     def evaluate(self, at: datetime) -> list[Transition]:
         """Every region at one minute."""
@@ -81,7 +95,9 @@ class AlarmService:
             for name, backend in backends.items():
                 region = self._regions.get(name)
                 if region is None or not region.is_of(backend):
-                    region = self._regions[name] = _Region(backend, Deliverer(name, self._mail))
+                    region = self._regions[name] = _Region(
+                        backend, Deliverer(name, self._mail, self._functions)
+                    )
                 changes += region.evaluate(at)
             self._evaluated = at
             return changes
@@ -118,11 +134,11 @@ class _Region:
     def evaluate(self, at: datetime) -> list[Transition]:
         with WORLD:
             self._take_over_metrics(at)
-            self._take_over_alarms(at)
-            changes = self._evaluator.tick(at)
+            changes = [*self._take_over_alarms(at), *self._evaluator.tick(at)]
             shown = {change.name: self._record(change) for change in changes}
         for change in changes:
             self._deliverer.tell(change, shown[change.name])
+        self._deliverer.schedules(at)
         return changes
 
     def _take_over_metrics(self, now: datetime) -> None:
@@ -140,8 +156,9 @@ class _Region:
                 )  # fmt: skip
         self._read = len(self._metric_data)
 
-    def _take_over_alarms(self, now: datetime) -> None:
-        alarms = self._backend.alarms
+    def _take_over_alarms(self, now: datetime) -> list[Transition]:
+        """What was put, changed and deleted; a state that SetAlarmState set runs its actions, as on AWS."""
+        alarms, forced = self._backend.alarms, []
         for name in self._evaluator.names():
             if name not in alarms:
                 self._evaluator.remove(name)
@@ -160,7 +177,10 @@ class _Region:
                 )
                 self._known[name] = asked
             if self._evaluator.state(name) != alarm.state_value:
-                self._evaluator.force(name, State(alarm.state_value), now)
+                old, new = self._evaluator.state(name), State(alarm.state_value)
+                self._evaluator.force(name, new, now)
+                forced.append(Transition(name, old, new, now, alarm.state_reason))
+        return forced
 
     def _record(self, change: Transition) -> dict[str, Any]:
         """Writes a change into the alarm and its history, as SetAlarmState does; what DescribeAlarms shows then."""

@@ -12,9 +12,24 @@ import pulumi
 from pulumi_aws import cloudwatch
 
 from infra.components.base import Component, Context
-from infra.core import dashboard
+from infra.core import dashboard, notice
 from infra.core.alarms import Alarm, AlarmSet, Composite
+from infra.core.cost.stage import stage_cost
 from infra.core.metrics import LogFilter, Metric, Space
+from infra.core.prices import load
+from infra.core.stages import listed
+
+
+def about(context: Context) -> notice.About:
+    """What this stack's messages say besides the alarm: its dashboard, and the price of the rung above."""
+    settings = context.settings
+    rung, book = settings.rung, load(settings.price_book)
+    said = ""
+    if above := notice.ABOVE.get(rung.name):
+        now, then = (stage_cost(each, book).fixed for each in (rung, listed(above)))
+        said = notice.next_stage(above, then, then - now)
+    return notice.About(settings.region, context.naming.prefix, said)
+
 
 Watched = Mapping[str, Mapping[str, pulumi.Input[str]]]
 """Dimensions by logical name of what is watched: `{"app": {"InstanceId": …}}`."""
@@ -41,6 +56,7 @@ class Alarms(Component):
     ) -> None:
         super().__init__("observability:Alarms", "alarms", parent)
         self._context, self._topic = context, topic_arn
+        self._about = about(context)
         for each in alarms.filters:
             self._filter(each, access_log)
         made = {
@@ -74,7 +90,7 @@ class Alarms(Component):
     def _metric_alarm(self, alarm: Alarm, watched: Mapping[str, pulumi.Input[str]]) -> cloudwatch.MetricAlarm:
         common: dict[str, Any] = {
             "name": self._context.naming.physical(alarm.name),
-            "alarm_description": alarm.description,
+            "alarm_description": notice.of_alarm(alarm, self._about),
             "comparison_operator": alarm.comparison,
             "threshold": float(alarm.value),
             "evaluation_periods": alarm.periods,
@@ -138,7 +154,7 @@ class Alarms(Component):
         cloudwatch.CompositeAlarm(
             composite.name,
             alarm_name=physical(composite.name),
-            alarm_description=f"{composite.title}. Do: {composite.do}.",
+            alarm_description=notice.of_composite(composite, self._about),
             alarm_rule=composite.rule(physical("")),
             alarm_actions=[self._topic],
             ok_actions=[self._topic],

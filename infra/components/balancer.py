@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pulumi
 from pulumi_aws import acm, ec2, lb, route53, vpc
@@ -24,12 +24,12 @@ class Balancer(Component):
 
     Attributes:
         entry: where a record points to.
-        arn_suffix: by which its metrics know it.
+        watched: by which metrics know it and its target groups.
         security_group_id: whom the boxes let in.
     """
 
     entry: Entry
-    arn_suffix: pulumi.Output[str]
+    watched: Mapping[str, dict[str, pulumi.Input[str]]]
     security_group_id: pulumi.Output[str]
 
     def __init__(
@@ -109,7 +109,14 @@ class Balancer(Component):
             tags=tags,
             opts=self.child,
         )
-        self.arn_suffix = balancer.arn_suffix
+        known: dict[str, pulumi.Input[str]] = {"LoadBalancer": balancer.arn_suffix}
+        self.watched = {
+            "balancer": known,
+            **{
+                f"targets-{role.value}": {"TargetGroup": group.arn_suffix, **known}
+                for role, group in self._targets.items()
+            },
+        }
         self.entry = Entry(balancer_name=balancer.dns_name, balancer_zone_id=balancer.zone_id)
         self.register_outputs({})
 

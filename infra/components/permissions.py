@@ -69,6 +69,13 @@ def box_statements(
                 "StringEquals": {"cloudwatch:namespace": [AGENT_NAMESPACE, context.naming.project]}
             },
         },
+        # What terrace-metrics asks: when a drill went well, what the GPU and AWS have cost this month.
+        _allow("Look", ["cloudwatch:GetMetricStatistics"], "*"),
+        _allow(
+            "Budget",
+            ["budgets:ViewBudget"],
+            f"arn:aws:budgets::{context.account_id}:budget/{context.naming.physical('monthly')}",
+        ),
         _allow(
             "Logs",
             ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],

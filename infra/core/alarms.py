@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from infra.core import metrics, slo
-from infra.core.metrics import LogFilter, Metric, Space, Subject
+from infra.core.metrics import LogFilter, Metric, Subject
 from infra.core.shape import Box
 from infra.core.thresholds import TABLE, Facts, Level, Severity, Threshold
 
 DEPLOYING = "deploying"
 """The suppressor: deploys and climbs put this metric to 1 for as long as they last."""
-SUPPRESSOR_METRIC = Metric(
-    "deploying", Space.PROJECT, Subject.STACK, slo.COUNT, "deploys and climbs", billed_hours=0
-)
+SUPPRESSOR_METRIC = metrics.DEPLOYING
+
+
+TARGETS = ("targets-frontend", "targets-backend")
+"""The balancer's target groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,6 @@ class Alarm:
     warm_up_minutes: int = 0
     notifies: bool = True
 
-    @property
-    def description(self) -> str:
-        """What a person reads in the notification: meaning, then what to do (at most 1 024 characters)."""
-        return f"{self.title}. {self.means} Do: {self.do}"[:1024]
-
 
 @dataclass(frozen=True, slots=True)
 class Composite:
@@ -67,6 +64,7 @@ class Composite:
     any_of: tuple[tuple[str, ...], ...]
     title: str
     do: str
+    severity: Severity
     suppressed: bool
     suppressor: str = f"stack-{DEPLOYING}"
     wait_seconds: int = 120
@@ -112,11 +110,12 @@ def alarm_set(facts: Facts) -> AlarmSet:
         (
             Composite(
                 "scale-up-review", reviews, "Scale up: review",
-                "scripts/scale_up.py advise", suppressed=True,
+                "scripts/scale_up.py advise", Severity.REVIEW, suppressed=True,
             ),
             Composite(
                 "service-down", (*down, *groups), "The service is down, or burns its error budget fast",
-                "scripts/watch.py shows which alarm speaks, and docs/alarms.md what to do", suppressed=True,
+                "scripts/watch.py shows which alarm speaks, and docs/alarms.md what to do", Severity.PAGE,
+                suppressed=True,
             ),
         ),
         notes,
@@ -131,8 +130,10 @@ def subjects(threshold: Threshold, facts: Facts) -> Iterator[tuple[str, Box | No
         Subject.BOX: [(box.name, box) for box in standing.boxes],
         Subject.STACK: [("stack", None)],
         Subject.BALANCER: [("balancer", None)] if standing.load_balancer_zones else [],
+        Subject.TARGETS: [(name, None) for name in TARGETS] if standing.load_balancer_zones else [],
         Subject.DATABASE: [("database", None)] if standing.database else [],
         Subject.NAT: [("nat", None)] if standing.nat_gateways else [],
+        Subject.WEBHOOK: [("webhook", None)],
     }
     found = by_kind[threshold.metric.subject]
     yield from ((name, box) for name, box in found if threshold.applies(facts, box))
@@ -148,7 +149,8 @@ def _filters(facts: Facts) -> tuple[LogFilter, ...]:
     return tuple(
         replace(each, pattern=each.pattern.replace("<p95>", f"{p95_seconds:f}"))
         for each in metrics.LOG_FILTERS
-        if facts.gpu or each.metric is not metrics.LLM_RESPONSE
+        if (facts.gpu or each.metric is not metrics.LLM_RESPONSE)
+        and (not facts.balanced or each.metric is metrics.LLM_RESPONSE)
     )
 
 
@@ -198,7 +200,7 @@ def _burn_alarms(facts: Facts) -> tuple[list[Alarm], tuple[tuple[str, ...], ...]
             alarms.append(
                 Alarm(
                     name=name,
-                    subject="stack",
+                    subject=total.subject.value,
                     parts=(Part("m1", bad, "Sum"), Part("m2", total, "Sum")),
                     expression=f"IF(FILL(m1,0) < {slo.LEAST_BAD_EVENTS}, 0, m1 / m2 / {budget.normalize():f})",
                     comparison="GreaterThanThreshold",

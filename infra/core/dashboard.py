@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.core import metrics as m
-from infra.core.alarms import AlarmSet, value_of
+from infra.core.alarms import TARGETS, AlarmSet, value_of
 from infra.core.metrics import Metric, Subject
 from infra.core.thresholds import TABLE, Facts
 
 WIDTH, CHART_WIDTH, CHART_HEIGHT, TITLE_HEIGHT = 24, 8, 6, 1
+SINGLE_SUBJECTS = ("balancer", "database", "nat")
 COLOURS = {"warn": "#d99a00", "review": "#c62828", "page": "#c62828"}
 
 
@@ -37,6 +38,8 @@ class Chart:
     thresholds: tuple[str, ...] = ()
     period_seconds: int = 300
     stacked: bool = False
+    deploys: bool = False
+    """Deploys and climbs are marked: CloudWatch's own annotations have fixed times, so a series marks them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,28 +52,37 @@ class Section:
 
 def sections(facts: Facts) -> Iterator[Section]:
     """Service, machine, database, users, GPU, money: those that the stack has."""
+    requests, response = (
+        (m.BALANCER_REQUESTS, m.BALANCER_RESPONSE) if facts.balanced else (m.REQUESTS, m.RESPONSE)
+    )
+    failed, refused = (m.BALANCER_5XX, m.BALANCER_4XX) if facts.balanced else (m.ERRORS_5XX, m.ERRORS_4XX)
     yield Section(
         "Service",
         (
-            Chart("Requests, five minutes", (Line(m.REQUESTS, "Sum", "requests"),), ("requests",)),
+            Chart(
+                "Requests, five minutes", (Line(requests, "Sum", "requests"),), ("requests",), deploys=True
+            ),
             Chart(
                 "Response time",
                 (
-                    Line(m.RESPONSE, "p50", "p50"),
-                    Line(m.RESPONSE, "p95", "p95"),
-                    Line(m.RESPONSE, "p99", "p99"),
+                    Line(response, "p50", "p50"),
+                    Line(response, "p95", "p95"),
+                    Line(response, "p99", "p99"),
                 ),
                 ("response",),
+                deploys=True,
             ),
-            Chart("Failed and refused", (Line(m.ERRORS_5XX, "Sum", "5xx"), Line(m.ERRORS_4XX, "Sum", "4xx"))),
+            Chart(
+                "Failed and refused", (Line(failed, "Sum", "5xx"), Line(refused, "Sum", "4xx")), deploys=True
+            ),
         ),
     )
     yield Section(
         "Machine",
         (
-            Chart("CPU", (Line(m.CPU, "Average", "CPU"),), ("cpu",)),
+            Chart("CPU", (Line(m.CPU, "Average", "CPU"),), ("cpu",), deploys=True),
             Chart("CPU credits", (Line(m.CREDITS, "Minimum", "balance"),), ("credits",)),
-            Chart("Memory", (Line(m.MEMORY, "Average", "memory"),), ("memory",)),
+            Chart("Memory", (Line(m.MEMORY, "Average", "memory"),), ("memory",), deploys=True),
             Chart(
                 "Disks", (Line(m.DISK, "Maximum", "root"), Line(m.DATA, "Maximum", "data")), ("disk-data",)
             ),
@@ -173,23 +185,34 @@ def _chart(
 ) -> dict[str, Any]:  # fmt: skip
     rows = []
     for line in chart.lines:
-        for subject in _subjects(line.metric, facts):
+        for subject in subjects_of(line.metric, facts):
             found = {**known.get(subject, {}), "Stack": stack, **dict(line.metric.fixed)}
             dimensions = [part for name in line.metric.dimensions for part in (name, found.get(name, ""))]
-            label = line.label if subject in ("stack", "app") else f"{subject} {line.label}"
             space = line.metric.space.named(project, stack)
-            rows.append([space, line.metric.name, *dimensions, {"stat": line.statistic, "label": label}])
+            rows.append(
+                [
+                    space,
+                    line.metric.name,
+                    *dimensions,
+                    {"stat": line.statistic, "label": label_of(line, subject)},
+                ]
+            )
+    if chart.deploys:
+        options = {"stat": "Maximum", "label": "deploy or climb", "yAxis": "right", "color": "#9ecae1"}
+        rows.append([m.DEPLOYING.space.named(project, stack), m.DEPLOYING.name, "Stack", stack, options])
     return {
         "type": "metric", "x": x, "y": y, "width": CHART_WIDTH, "height": CHART_HEIGHT,
         "properties": {
             "title": chart.title, "region": region, "period": chart.period_seconds, "view": "timeSeries",
-            "stacked": chart.stacked, "metrics": rows, "yAxis": {"left": {"min": 0}},
-            "annotations": {"horizontal": _levels(chart, facts)},
+            "stacked": chart.stacked, "metrics": rows,
+            "yAxis": {"left": {"min": 0}, "right": {"min": 0, "max": 1, "showUnits": False}},
+            "annotations": {"horizontal": levels(chart, facts)},
         },
     }  # fmt: skip
 
 
-def _levels(chart: Chart, facts: Facts) -> list[dict[str, Any]]:
+def levels(chart: Chart, facts: Facts) -> list[dict[str, Any]]:
+    """The lines of a chart's thresholds: value, word, colour."""
     return [
         {
             "value": float(value_of(level, facts, facts.shape.boxes[0] if facts.shape.boxes else None)),
@@ -202,9 +225,17 @@ def _levels(chart: Chart, facts: Facts) -> list[dict[str, Any]]:
     ]
 
 
-def _subjects(metric: Metric, facts: Facts) -> Sequence[str]:
+def label_of(line: Line, subject: str) -> str:
+    """How a series is called: with its box's name where there are several."""
+    return line.label if subject in ("stack", "app", *SINGLE_SUBJECTS) else f"{subject} {line.label}"
+
+
+def subjects_of(metric: Metric, facts: Facts) -> Sequence[str]:
+    """The logical names of what a metric is published for in a stack."""
     if metric.subject is Subject.BOX:
-        return [box.name for box in facts.shape.boxes]
+        return [box.name for box in facts.shape.boxes if metric is not m.DATA or facts.single]
+    if metric.subject is Subject.TARGETS:
+        return TARGETS
     return [metric.subject.value]
 
 

@@ -18,6 +18,7 @@ class Space(StrEnum):
     BALANCER = "AWS/ApplicationELB"
     DATABASE = "AWS/RDS"
     NAT = "AWS/NATGateway"
+    LAMBDA = "AWS/Lambda"
     PROJECT = "<project>"
     LOGS = "<project>/<stack>"
 
@@ -32,8 +33,10 @@ class Subject(StrEnum):
     BOX = "box"
     STACK = "stack"
     BALANCER = "balancer"
+    TARGETS = "targets"
     DATABASE = "database"
     NAT = "nat"
+    WEBHOOK = "webhook"
 
 
 class Unit(StrEnum):
@@ -80,12 +83,17 @@ class Metric:
         )
 
 
+CONCURRENT_TOLD_FROM = 100
+"""From so many users at once on every count is published; below it only the highest of six hours."""
+
 SUBJECT_DIMENSIONS: dict[Subject, tuple[str, ...]] = {
     Subject.BOX: ("InstanceId",),
     Subject.STACK: ("Stack",),
     Subject.BALANCER: ("LoadBalancer",),
+    Subject.TARGETS: ("TargetGroup", "LoadBalancer"),
     Subject.DATABASE: ("DBInstanceIdentifier",),
     Subject.NAT: ("NatGatewayId",),
+    Subject.WEBHOOK: ("FunctionName",),
 }
 
 _DISK = (("path", "/"), ("fstype", "ext4"))
@@ -130,12 +138,18 @@ DATA = Metric("disk_used_percent", Space.AGENT, _BOX, _PERCENT, "agent", fixed=_
 
 # -- the box's own program. Rare ones are published once a day: a custom metric is billed by the hour (verify) -----
 CONNECTIONS = _own("database_connections_percent", _PERCENT, "terrace-metrics", highest=100)
-CONCURRENT = _own("concurrent_users", _COUNT, "terrace-metrics", every=300)
+# The highest of six hours, and each of the last five minutes from CONCURRENT_TOLD_FROM on.
+CONCURRENT = _own("concurrent_users", _COUNT, "terrace-metrics", every=300, hours=4)
 DAILY_USERS = _own("daily_active_users", _COUNT, "terrace-metrics", every=86_400, hours=1)
+MONTHLY_USERS = _own("monthly_active_users", _COUNT, "terrace-metrics", every=86_400, hours=1)
 CERTIFICATE = _own("certificate_days_left", _NONE, "terrace-metrics", every=86_400, hours=1)
 BACKUP_AGE = _own("backup_age_seconds", _SECONDS, "terrace-backup", every=21_600, hours=4)
 ARCHIVE_QUEUE = _own("archive_queue_bytes", _BYTES, "terrace-backup", every=300)
-DRILL_AGE = _own("restore_drill_age_seconds", _SECONDS, "terrace-backup", every=86_400, hours=1)
+# These three only while they are not 0, and the 0 that ends it.
+BACKUP_FAILED = _own("backup_failed", _COUNT, "terrace-backup", hours=1, highest=1)
+ARCHIVE_GAP = _own("archive_gap_open", _COUNT, "terrace-backup", hours=1, highest=1)
+ARCHIVE_LAG = _own("archive_lag_seconds", _SECONDS, "terrace-backup", hours=1)
+DRILL_AGE = _own("restore_drill_age_seconds", _SECONDS, "terrace-metrics", every=86_400, hours=1)
 BOOTSTRAP = _own("bootstrap_failed", _COUNT, "terrace-host", every=86_400, hours=1, highest=1)
 OOM = _own("oom_kills", _COUNT, "terrace-metrics", every=86_400, hours=1)
 
@@ -148,12 +162,18 @@ LLM_RESPONSE = _log("llm_response_seconds", _SECONDS)
 SLOW = _log("slow_requests", _COUNT)
 
 # -- behind a balancer, with a database of its own, with a NAT gateway ---------------------------------------------
-UNHEALTHY = _aws("UnHealthyHostCount", Space.BALANCER, Subject.BALANCER, _COUNT)
-TARGET_5XX = _aws("HTTPCode_ELB_5XX_Count", Space.BALANCER, Subject.BALANCER, _COUNT)
+# Target health is published by target group only, never by balancer alone (ELB User Guide, "CloudWatch metrics").
+UNHEALTHY = _aws("UnHealthyHostCount", Space.BALANCER, Subject.TARGETS, _COUNT)
+BALANCER_REQUESTS = _aws("RequestCount", Space.BALANCER, Subject.BALANCER, _COUNT)
+BALANCER_RESPONSE = _aws("TargetResponseTime", Space.BALANCER, Subject.BALANCER, _SECONDS)
+BALANCER_5XX = _aws("HTTPCode_Target_5XX_Count", Space.BALANCER, Subject.BALANCER, _COUNT)
+BALANCER_4XX = _aws("HTTPCode_Target_4XX_Count", Space.BALANCER, Subject.BALANCER, _COUNT)
+BALANCER_OWN_5XX = _aws("HTTPCode_ELB_5XX_Count", Space.BALANCER, Subject.BALANCER, _COUNT)
 DB_CONNECTIONS = _aws("DatabaseConnections", Space.DATABASE, _DB, _COUNT)
 DB_STORAGE = _aws("FreeStorageSpace", Space.DATABASE, _DB, _BYTES)
 DB_CREDITS = _aws("CPUCreditBalance", Space.DATABASE, _DB, _COUNT, every=300)
 NAT_PORTS = _aws("ErrorPortAllocation", Space.NAT, Subject.NAT, _COUNT)
+WEBHOOK_ERRORS = _aws("Errors", Space.LAMBDA, Subject.WEBHOOK, _COUNT)
 
 # -- the GPU's controller, with the dimension Stack alone ----------------------------------------------------------
 LLM_QUEUE = _gpu("llm_queue", _COUNT)
@@ -167,7 +187,25 @@ GPU_WORKERS = {
 }
 GPU_SPEND = _gpu("gpu_spend_percent", _PERCENT)
 GPU_BLIND = _gpu("gpu_controller_blind", _COUNT, highest=1)
-BUDGET_USED = _gpu("budget_used_percent", _PERCENT)
+BUDGET_USED = Metric(
+    "budget_used_percent", Space.PROJECT, _STACK, _PERCENT, "terrace-metrics", every_seconds=3_600
+)
+
+# -- a restore drill, by scripts/restore.py ------------------------------------------------------------------------
+DRILL_FAILED = Metric(
+    "restore_drill_failed", Space.PROJECT, _STACK, _COUNT, "scripts/restore.py", highest=1, billed_hours=0
+)
+RESTORE_SECONDS = Metric(
+    "restore_seconds", Space.PROJECT, _STACK, _SECONDS, "scripts/restore.py", billed_hours=0
+)
+RESTORED_ROW_AGE = Metric(
+    "restored_row_age_seconds", Space.PROJECT, _STACK, _SECONDS, "scripts/restore.py", billed_hours=0
+)
+
+# -- a deploy or a climb under way: suppresses the composites -------------------------------------------------------
+DEPLOYING = Metric(
+    "deploying", Space.PROJECT, _STACK, _COUNT, "deploys and climbs", highest=1, billed_hours=0
+)
 
 # -- scripts/watch.py ---------------------------------------------------------------------------------------------
 BUDGET_LEFT = Metric(
@@ -176,7 +214,11 @@ BUDGET_LEFT = Metric(
 
 BOX_METRICS: tuple[Metric, ...] = (
     CPU, CREDITS, SURPLUS, CHECK_SYSTEM, CHECK_INSTANCE, MEMORY, DISK, DATA, CONNECTIONS, CONCURRENT, DAILY_USERS,
-    CERTIFICATE, BACKUP_AGE, ARCHIVE_QUEUE, DRILL_AGE, BOOTSTRAP, OOM,
+    MONTHLY_USERS, CERTIFICATE, BACKUP_AGE, BACKUP_FAILED, ARCHIVE_QUEUE, ARCHIVE_GAP, ARCHIVE_LAG, DRILL_AGE,
+    BOOTSTRAP, OOM,
+)  # fmt: skip
+BALANCER_METRICS: tuple[Metric, ...] = (
+    BALANCER_REQUESTS, BALANCER_RESPONSE, BALANCER_5XX, BALANCER_4XX, BALANCER_OWN_5XX,
 )  # fmt: skip
 LOG_METRICS: tuple[Metric, ...] = (REQUESTS, ERRORS_5XX, ERRORS_4XX, RESPONSE, LLM_RESPONSE, SLOW)
 GPU_METRICS: tuple[Metric, ...] = (

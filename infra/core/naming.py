@@ -22,6 +22,10 @@ DATABASE_PASSWORD = "database/password"  # noqa: S105 a name, not what it holds
 """The parameter that the application opens its database with, below the stack's path."""
 
 
+WEBHOOK = "alarms/webhook"
+"""The parameter that holds the chat's address, below the stack's path."""
+
+
 class Environment(StrEnum):
     """What a stack is for. `prod` retains its data, protects it, and accepts no stand-in values."""
 

@@ -37,6 +37,10 @@ _DOCUMENT_PEAK = Decimal("0.17")
 _MEAN_OF_PEAK = Decimal(3)
 
 
+_BALANCED = {"requests": metrics.BALANCER_REQUESTS, "errors_5xx": metrics.BALANCER_5XX}
+"""What counts instead of Nginx's log behind a balancer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """A window of time."""
@@ -94,7 +98,7 @@ def burn_rates(facts: Facts) -> Iterator[BurnRate]:
     from infra.core.thresholds import Severity
 
     for raw in _raw():
-        if raw["service"] == "model" and not facts.gpu:
+        if not _stands(raw, facts):
             continue
         objective = _objective(raw, facts)
         for policy in raw["alertPolicies"]:
@@ -126,7 +130,12 @@ def budget_left_percent(target_percent: Decimal, total: Decimal, bad: Decimal) -
 
 def objectives(facts: Facts) -> Iterator[Objective]:
     """The objectives that a stack has."""
-    yield from (_objective(raw, facts) for raw in _raw() if facts.gpu or raw["service"] != "model")
+    yield from (_objective(raw, facts) for raw in _raw() if _stands(raw, facts))
+
+
+def _stands(raw: Mapping[str, Any], facts: Facts) -> bool:
+    """A model's objective needs a GPU; behind a balancer nobody counts slow answers: its p95 alarm stands alone."""
+    return (facts.gpu or raw["service"] != "model") and not (facts.balanced and raw["name"] == "latency")
 
 
 def _objective(raw: Mapping[str, Any], facts: Facts) -> Objective:
@@ -138,6 +147,8 @@ def _objective(raw: Mapping[str, Any], facts: Facts) -> Objective:
         "model": 100 - promised.llm_failures_percent,
     }[raw["name"]]
     total, bad = (by_name[raw["indicator"][part]] for part in ("total", "bad"))
+    if facts.balanced:
+        total, bad = (_BALANCED.get(each.name, each) for each in (total, bad))
     return Objective(raw["name"], raw["description"], target, total, bad)
 
 

@@ -41,8 +41,14 @@ class Facts:
     cpu_credits: Literal["unlimited", "standard"] = "unlimited"
     gpu: bool = False
     budget: bool = False
+    webhook: bool = False
     database_connections: int = 80
     """max_connections of RDS, set in its parameter group: the default formula gives another number (verify)."""
+
+    @property
+    def balanced(self) -> bool:
+        """Whether requests come through a load balancer: not yet while one only stands beside what serves."""
+        return self.shape.serving is Option.PRIVATE
 
     @property
     def single(self) -> bool:
@@ -147,6 +153,11 @@ def _single(facts: Facts, _: Box | None) -> bool:
     return facts.single
 
 
+def _logged(facts: Facts, _: Box | None) -> bool:
+    """Whether answers are counted in Nginx's log: behind a balancer its own metrics count them."""
+    return not facts.balanced
+
+
 def _gpu(facts: Facts, _: Box | None) -> bool:
     return facts.gpu
 
@@ -187,13 +198,19 @@ TABLE: tuple[Threshold, ...] = (
     Threshold(
         "memory", "Memory", m.MEMORY, "Average", 5 * MINUTE,
         _levels(Decimal(70), Decimal(80), (3, 3), (6, 6),
-            look="See which service grew: procstat in the dashboard."),
+            look="See which service grew: systemd-cgtop -m on the box."),
         "Less is left for the page cache and for a second copy of a service during a deploy.", reviews=True,
     ),
     Threshold(
         "response", "API response time, p95", m.RESPONSE, "p95", 5 * MINUTE,
         _levels(Decimal("0.3"), Decimal("0.5"), (3, 4), look="Look at slow queries and at the last deploy."),
         "One request in twenty waits longer; requests to the language model are counted apart.",
+        unit="s", low_samples="ignore", reviews=True, applies=_logged,
+    ),
+    Threshold(
+        "response", "Response time, p95", m.BALANCER_RESPONSE, "p95", 5 * MINUTE,
+        _levels(Decimal("0.3"), Decimal("0.5"), (3, 4), look="Look at slow queries and at the last deploy."),
+        "One request in twenty waits longer; the balancer cannot tell requests to the language model apart.",
         unit="s", low_samples="ignore", reviews=True,
     ),
     Threshold(
@@ -207,7 +224,13 @@ TABLE: tuple[Threshold, ...] = (
         _levels(20 * PER_SECOND_IN_5_MINUTES, 30 * PER_SECOND_IN_5_MINUTES, (3, 3),
             look="Compare with the capacity of the stage."),
         "Sustained load; a t4g.large is expected to carry 50 to 150 requests a second.",
-        unit="/s", scale=1 / PER_SECOND_IN_5_MINUTES, missing="notBreaching", reviews=True,
+        unit="/s", scale=1 / PER_SECOND_IN_5_MINUTES, missing="notBreaching", reviews=True, applies=_logged,
+    ),
+    Threshold(
+        "requests", "Requests per second", m.BALANCER_REQUESTS, "Sum", 5 * MINUTE,
+        _levels(20 * PER_SECOND_IN_5_MINUTES, 30 * PER_SECOND_IN_5_MINUTES, (3, 3),
+            look="Compare with the capacity of the stage."),
+        "Sustained load.", unit="/s", scale=1 / PER_SECOND_IN_5_MINUTES, missing="notBreaching", reviews=True,
     ),
     Threshold(
         "daily-users", "Daily active users", m.DAILY_USERS, "Maximum", DAY,
@@ -273,6 +296,19 @@ TABLE: tuple[Threshold, ...] = (
         warm_up_minutes=48 * 60,
     ),
     Threshold(
+        "backup-failed", "A backup failed", m.BACKUP_FAILED, "Maximum", 5 * MINUTE,
+        _one(Severity.WARN, 0, (1, 1), "terrace-backup status on the box says why; terrace-backup check."),
+        "The last attempt of one kind of backup failed; the next comes by its timer.", unit="failed",
+        missing="notBreaching", applies=_single,
+    ),
+    Threshold(
+        "archive-gap", "WAL that was dropped", m.ARCHIVE_GAP, "Maximum", 5 * MINUTE,
+        _one(Severity.WARN, 0, (1, 1),
+            "scripts/restore.py list shows the gap; a full backup ends it by itself: see that it does."),
+        "The bucket was away for too long: no restore to a time inside of the gap.", unit="open",
+        missing="notBreaching", applies=_single,
+    ),
+    Threshold(
         "archive-queue", "WAL not archived yet", m.ARCHIVE_QUEUE, "Maximum", 5 * MINUTE,
         _one(Severity.WARN, 512 * 1024**2, (3, 3),
             "See whether the backup bucket can be reached: terrace-backup check."),
@@ -296,14 +332,33 @@ TABLE: tuple[Threshold, ...] = (
         _one(Severity.PAGE, 1, (2, 3),
             "Look at the backend's log and the last deploy; scripts/deploy.py rollback."),
         "More than one answer in a hundred failed, at least five: a single one at night pages nobody.",
-        ratio_of=m.REQUESTS, least_events=5, missing="notBreaching", down=True,
+        ratio_of=m.REQUESTS, least_events=5, missing="notBreaching", down=True, applies=_logged,
+    ),
+    Threshold(
+        "errors-5xx", "Answers with 5xx", m.BALANCER_5XX, "Sum", 5 * MINUTE,
+        _one(Severity.PAGE, 1, (2, 3),
+            "Look at the backend's log and the last deploy; scripts/deploy.py rollback."),
+        "More than one answer in a hundred failed, at least five: a single one at night pages nobody.",
+        ratio_of=m.BALANCER_REQUESTS, least_events=5, missing="notBreaching", down=True,
+    ),
+    Threshold(
+        "own-5xx", "Answers of the balancer itself with 5xx", m.BALANCER_OWN_5XX, "Sum", 5 * MINUTE,
+        _one(Severity.PAGE, 4, (2, 3), "No target took the request: see the targets' alarm, then the boxes."),
+        "Requests that reached no box.", unit="answers", missing="notBreaching", down=True,
     ),
     Threshold(
         "errors-4xx", "Answers with 4xx", m.ERRORS_4XX, "Sum", 15 * MINUTE,
         _one(Severity.WARN, 1, (2, 2),
             "A broken link, an old client, or somebody trying doors: see the access log."),
         "More than one request in a hundred was refused, at least twenty.",
-        ratio_of=m.REQUESTS, least_events=20, missing="notBreaching",
+        ratio_of=m.REQUESTS, least_events=20, missing="notBreaching", applies=_logged,
+    ),
+    Threshold(
+        "errors-4xx", "Answers with 4xx", m.BALANCER_4XX, "Sum", 15 * MINUTE,
+        _one(Severity.WARN, 1, (2, 2),
+            "A broken link, an old client, or somebody trying doors: see the access log."),
+        "More than one request in a hundred was refused, at least twenty.",
+        ratio_of=m.BALANCER_REQUESTS, least_events=20, missing="notBreaching",
     ),
     # -- Options B and C --------------------------------------------------------------------------------------------
     Threshold(
@@ -333,6 +388,13 @@ TABLE: tuple[Threshold, ...] = (
         "nat-ports", "NAT gateway out of ports", m.NAT_PORTS, "Sum", 5 * MINUTE,
         _one(Severity.WARN, 0, (1, 1), "Too many connections to one destination: reuse them."),
         "Connections to the outside were refused.", unit="errors", missing="notBreaching",
+    ),
+    Threshold(
+        "webhook", "Messages to the chat", m.WEBHOOK_ERRORS, "Sum", 5 * MINUTE,
+        _one(Severity.WARN, 0, (1, 1),
+            "scripts/watch.py webhook --test says what the chat answers; its log: logs/webhook."),
+        "The chat did not take a message. The mail came all the same.", unit="failed", missing="notBreaching",
+        applies=lambda facts, _: facts.webhook,
     ),
     # -- the GPU and the money --------------------------------------------------------------------------------------
     Threshold(

@@ -29,11 +29,13 @@ from infra.components.pace import hurry as hurry  # for the program alone: tests
 from infra.components.permissions import box_statements
 from infra.components.secrets import Secrets
 from infra.components.storage import Buckets
+from infra.components.webhook import ChatWebhook
 from infra.core import shape as core
 from infra.core.alarms import alarm_set
 from infra.core.gpu.modes import Wanted
 from infra.core.memory import BoxRole
 from infra.core.naming import Naming
+from infra.core.notice import Webhook
 from infra.core.shape import Placement, Shape
 from infra.core.stages import Option, Role
 from infra.core.storage import BucketRole
@@ -134,6 +136,14 @@ class Layout(pulumi.ComponentResource):
             self.outputs |= {"gpu_endpoint": gpu.endpoint_id, "gpu_jobs_url": gpu.jobs_url}
         if settings.budget is not None:
             MonthlyBudget(self.context, parent=self)
+        if settings.notify.webhook is not Webhook.NONE:
+            chat = ChatWebhook(
+                self.context,
+                topic_arn=self.observability.alarm_topic_arn,
+                key_arn=self.secrets.key_arn,
+                parent=self,
+            )
+            self.watched["webhook"] = dict(chat.watched)
         Alarms(
             self.context,
             alarm_set(settings.facts),

@@ -25,7 +25,7 @@ class Private(Side, option=Option.PRIVATE):
             protected=layout.context.settings.deletion_protection and layout.shape.serving is self.option,
             parent=layout,
         )
-        layout.watched["balancer"] = {"LoadBalancer": balancer.arn_suffix}
+        layout.watched.update(balancer.watched)
         frontend_shape = layout.box_shape(Role.FRONTEND, Placement.PRIVATE)
         backend_shape = layout.box_shape(Role.BACKEND, Placement.PRIVATE)
         self._frontend = layout.box(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.core.errors import Fault, TerraceError
+from infra.host.box.metrics import deploying, place
 from ops.watch import Standing, Wanted
 
 PENDING = "PendingConfirmation"
@@ -89,6 +91,14 @@ class AwsWatch:
     def publish(self, namespace: str, data: Sequence[Mapping[str, Any]]) -> None:
         """Puts metric data."""
         self._ask(self._cloudwatch.put_metric_data, Namespace=namespace, MetricData=list(data))
+
+    def force(self, name: str, reason: str) -> None:
+        """Puts an alarm to ALARM until its next evaluation: its actions run (CloudWatch API, SetAlarmState)."""
+        self._ask(self._cloudwatch.set_alarm_state, AlarmName=name, StateValue="ALARM", StateReason=reason)
+
+    def announced(self, project: str, stack: str) -> AbstractContextManager[None]:
+        """A block in which `deploying` is told each minute, so that composite alarms are held back."""
+        return deploying.announced(lambda: place.CloudWatch(self._cloudwatch, project, stack, ""))
 
     def _account(self) -> str:
         return self._arn.split(":")[4] if self._arn else ""

@@ -12,6 +12,7 @@ import yaml
 from pulumi import automation
 
 from infra.core.errors import Fault, TerraceError
+from infra.core.metrics import Metric
 from infra.host import kit
 from ops import recovery, restore, stackfile
 from ops.adapters.aws import TIMEOUTS, speaking
@@ -169,16 +170,16 @@ class StackMetrics:
         self._project = project
         self._cloudwatch: Any = boto3.client("cloudwatch", region_name=region, config=TIMEOUTS)
 
-    def publish(self, stack: str, values: Mapping[str, tuple[float, str]]) -> None:
+    def publish(self, stack: str, values: Mapping[Metric, float]) -> None:
         """Puts them there."""
         data = [
             {
-                "MetricName": name,
+                "MetricName": metric.name,
                 "Dimensions": [{"Name": "Stack", "Value": stack}],
                 "Value": value,
-                "Unit": unit,
+                "Unit": metric.unit.value,
             }
-            for name, (value, unit) in values.items()
+            for metric, value in values.items()
         ]
         with speaking(f"metrics of {self._project}"):
             self._cloudwatch.put_metric_data(Namespace=self._project, MetricData=data)

@@ -170,6 +170,18 @@ def test_a_forced_state_lasts_until_the_next_evaluation(aws: Aws, service: Alarm
     assert shown(aws)["StateValue"] == "OK"
 
 
+def test_a_forced_state_is_told_so_that_the_way_to_people_can_be_tried(
+    aws: Aws, service: AlarmService
+) -> None:
+    arn = topic(aws, ("email", "ops@example.com"))
+    put_alarm(aws, AlarmActions=[arn], OKActions=[arn])
+    put_data(aws, 10, minutes_ago=range(1, 5))
+    service.evaluate(NOW)
+    aws("cloudwatch").set_alarm_state(AlarmName="memory", StateValue="ALARM", StateReason="a test")
+    service.evaluate(NOW + timedelta(minutes=1))
+    assert [each["Subject"].split(":")[0] for each in mails(service)] == ["OK", "ALARM", "OK"]
+
+
 def test_an_event_goes_to_the_bus(aws: Aws, service: AlarmService) -> None:
     sqs, events = aws("sqs"), aws("events")
     queue = sqs.create_queue(QueueName="events")["QueueUrl"]

@@ -232,6 +232,12 @@ class Machine:
         done = self.run(f"terrace-restore {' '.join(arguments)}", check=check)
         return json.loads(done.stdout) if check else done
 
+    def told(self, name: str) -> bool:
+        """Whether the metric was ever published by this machine."""
+        listed = self.client("cloudwatch").list_metrics(Namespace="terrace", MetricName=name)["Metrics"]
+        own = {"Name": "InstanceId", "Value": self.instance_id}
+        return any(own in each["Dimensions"] for each in listed)
+
     def metric(self, name: str) -> float:
         """The newest value of a metric in the project's namespace."""
         from datetime import UTC, datetime, timedelta

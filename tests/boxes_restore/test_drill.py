@@ -99,8 +99,8 @@ def test_a_drill_proves_the_newest_backup_in_a_stack_of_its_own_and_leaves_nothi
     dimensions = {
         each["MetricName"]: each["Dimensions"] for each in found if each["MetricName"].startswith("Restore")
     }
-    assert set(dimensions) == {"RestoreDrillFailed", "RestoreSeconds", "RestoredRowAgeSeconds"}
-    assert dimensions["RestoreSeconds"] == [{"Name": "Stack", "Value": "dev"}]
+    assert set(dimensions) == {"restore_drill_failed", "restore_seconds", "restored_row_age_seconds"}
+    assert dimensions["restore_seconds"] == [{"Name": "Stack", "Value": "dev"}]
     say(
         capsys,
         f"drill: proved in {report.recovery_seconds:.1f} s (stack {report.stack_seconds:.1f}, boot "

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import threading
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -89,3 +93,49 @@ def test_a_budget_stands_changes_in_place_and_goes(standing: Any) -> None:
     standing.write(budget=None)
     standing.up()
     assert budgets.describe_budgets(AccountId="123456789012")["Budgets"] == []
+
+
+@pytest.mark.drill
+def test_a_chat_is_told_changes_in_place_and_goes(standing: Any) -> None:
+    got: list[str] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *_: Any) -> None:  # noqa: A002
+            """Says nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    standing.write(notify={"webhook": "slack", "quietHours": "22:00-08:00+09:00"})
+    standing.up()
+    standing.up("--expect-no-changes", "--refresh")
+    address = f"http://127.0.0.1:{server.server_address[1]}/a-secret"
+    standing.client("ssm").put_parameter(
+        Name="/terrace/dev/alarms/webhook", Value=address, Type="SecureString", Overwrite=True
+    )
+    standing.client("cloudwatch").put_metric_data(
+        Namespace="terrace",
+        MetricData=[
+            {
+                "MetricName": "bootstrap_failed", "Value": 1,
+                "Dimensions": [{"Name": "InstanceId", "Value": standing.outputs()["instance_id"]}],
+            }
+        ],
+    )  # fmt: skip
+    alarms_of = standing.cloud.alarms
+    alarms_of.advance(alarms_of.now + timedelta(minutes=3))
+    assert "PAGE: First boot above 0 failed in 5 min" in got
+    standing.write(notify={"webhook": "discord"})
+    steps = {name: op for name, op in standing.steps().items() if "lambda" in name}
+    assert set(steps.values()) == {"update", "delete"}  # the function, and what only quiet hours need
+    standing.up()
+    assert "a-secret" not in json.dumps(standing.resources())
+    standing.write(notify=None)
+    standing.up()
+    assert standing.client("lambda").list_functions()["Functions"] == []
+    server.shutdown()
+    server.server_close()

@@ -56,6 +56,8 @@ def test_a_rung_differs_from_another_in_type_credits_and_stage_tag_alone(program
         for key in {*first[urn].inputs, *other[urn].inputs}
         if first[urn].inputs.get(key) != other[urn].inputs.get(key)
         and "-burn-" not in first[urn].name  # the windows of burn rates follow the stage's traffic
+        # A review names the price of the next stage, and credits their number.
+        and key != "alarmDescription"
     }
     assert differing <= {
         ("app", "instanceType"), ("app", "tags"), ("app", "creditSpecification"), ("guard", "stage"),
@@ -178,8 +180,8 @@ def test_a_lifecycle_rule_that_filters_by_size_aborts_no_uploads(program: Run) -
 def test_the_boxs_role_names_its_own_things_and_no_wildcard_beyond_what_aws_demands(program: Run) -> None:
     (policy,) = [json.loads(each.inputs["policy"]) for each in program().of("aws:iam/rolePolicy:RolePolicy")]
     open_to_all = {each["Sid"] for each in policy["Statement"] if each["Resource"] == "*"}
-    # The agent's actions and PutMetricData know no resources (Service Authorization Reference).
-    assert open_to_all == {"SystemsManagerAgent", "Metrics"}
+    # The agent's actions , PutMetricData and GetMetricStatistics know none (Service Authorization Reference).
+    assert open_to_all == {"SystemsManagerAgent", "Metrics", "Look"}
     actions = [action for each in policy["Statement"] for action in each["Action"]]
     assert not [action for action in actions if "*" in action or action.startswith("s3:DeleteObjectV")]
     assert (
@@ -243,3 +245,32 @@ def test_no_logical_name_holds_a_stage_an_option_or_a_number(program: Run) -> No
     for each in program().resources:
         assert each.name not in words
         assert not any(word in each.name for word in ("single", "split", "private-8g")), each.urn
+
+
+def test_a_chat_is_told_by_a_function_whose_address_is_in_no_input(program: Run) -> None:
+    assert not program().of("aws:lambda/function:Function")
+    found = program({"terrace:notify": {"webhook": "slack", "quietHours": "22:00-08:00+09:00"}})
+    function = found.one("aws:lambda/function:Function")
+    variables = function.inputs["environment"]["variables"]
+    assert variables == {
+        "KIND": "slack",
+        "PARAMETER": "/terrace/dev/alarms/webhook",
+        "PREFIX": "terrace-dev-",
+        "QUIET_MINUTES": "780-1380",
+    }
+    assert found.one("aws:ssm/parameter:Parameter", "webhook").inputs["valueWo"] == "unset"
+    assert (
+        found.one("aws:cloudwatch/eventRule:EventRule").inputs["scheduleExpression"] == "cron(0 23 * * ? *)"
+    )
+    assert {each.inputs["protocol"] for each in found.of("aws:sns/topicSubscription:TopicSubscription")} == {
+        "email", "lambda",
+    }  # fmt: skip
+    (alarm,) = [each for each in found.of("aws:cloudwatch/metricAlarm:MetricAlarm") if "webhook" in each.name]
+    assert alarm.inputs["dimensions"] == {"FunctionName": "terrace-dev-webhook"}
+
+
+def test_a_review_names_the_next_stage_and_its_price(program: Run) -> None:
+    review = program().one("aws:cloudwatch/metricAlarm:MetricAlarm", "app-memory-review")
+    said = review.inputs["alarmDescription"]
+    assert "Next stage: single-16g, 137.07 USD a month, 60.74 more than now." in said
+    assert said.splitlines()[-1].endswith("#dashboards/dashboard/terrace-dev")

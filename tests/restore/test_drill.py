@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from infra.core.errors import Fault, TerraceError
+from infra.core.metrics import Metric
 from ops import restore
 from ops.restore import Drills, Ran, Source
 
@@ -27,7 +28,7 @@ class Fake:
     with_: BaseException = field(default_factory=lambda: TerraceError(Fault("x", "broke", "y")))
     answer: Ran = field(default_factory=lambda: Ran(0, json.dumps({"backup": "L1", "proof": PROOF}), ""))
     standing: set[str] = field(default_factory=set)
-    published: dict[str, tuple[float, str]] = field(default_factory=dict)
+    published: dict[str, float] = field(default_factory=dict)
     told: dict[str, str] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
 
@@ -60,8 +61,8 @@ class Fake:
         self._may_break("run")
         return self.answer
 
-    def publish(self, stack: str, values: Mapping[str, tuple[float, str]]) -> None:
-        self.published.update(values)
+    def publish(self, stack: str, values: Mapping[Metric, float]) -> None:
+        self.published.update({metric.name: value for metric, value in values.items()})
 
     @property
     def drills(self) -> Drills:
@@ -74,8 +75,8 @@ def test_a_drill_tells_what_it_measured_and_leaves_nothing() -> None:
     assert fake.standing == set()
     assert fake.lines == ["terrace-restore --prove --time 2026-11-21T05:00Z"]
     assert (report.faults, report.newest_row_age_seconds, report.backup) == ((), 41.5, "L1")
-    assert set(fake.published) == {"RestoreDrillFailed", "RestoreSeconds", "RestoredRowAgeSeconds"}
-    assert fake.published["RestoreDrillFailed"] == (0.0, "None")
+    assert set(fake.published) == {"restore_drill_failed", "restore_seconds", "restored_row_age_seconds"}
+    assert fake.published["restore_drill_failed"] == 0.0
     assert fake.told["expires"] == "2026-11-21T17:15Z"
     assert json.dumps(report.as_values())
 
@@ -93,7 +94,7 @@ def test_faults_of_the_proof_are_the_drills_and_its_metric() -> None:
     fake = Fake(answer=Ran(1, json.dumps({"backup": "L1", "proof": proof}), ""))
     report = fake.drills.drill(SOURCE, now=NOW)
     assert report.faults == ("table public.receipts is empty",)
-    assert fake.published["RestoreDrillFailed"] == (1.0, "None")
+    assert fake.published["restore_drill_failed"] == 1.0
     assert fake.standing == set()
 
 
@@ -106,8 +107,8 @@ def test_the_scratch_stack_goes_wherever_it_breaks(call: str, error: BaseExcepti
     with pytest.raises(type(error)):
         fake.drills.drill(SOURCE, now=NOW)
     assert fake.standing == set()
-    failed = fake.published.get("RestoreDrillFailed")
-    assert failed == ((1.0, "None") if isinstance(error, TerraceError) else None)
+    failed = fake.published.get("restore_drill_failed")
+    assert failed == (1.0 if isinstance(error, TerraceError) else None)
 
 
 def test_a_stack_that_cannot_be_destroyed_is_named_with_the_remedy() -> None:

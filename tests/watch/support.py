@@ -16,6 +16,11 @@ WATCHED = {
     },
     "database": {"DBInstanceIdentifier": "terrace-dev"},
     "balancer": {"LoadBalancer": "app/terrace-dev/1"},
+    **{
+        f"targets-{role}": {"TargetGroup": f"targetgroup/{role}/1", "LoadBalancer": "app/terrace-dev/1"}
+        for role in ("frontend", "backend")
+    },
+    "webhook": {"FunctionName": "terrace-dev-webhook"},
     "nat": {"NatGatewayId": "nat-1"},
 }
 

@@ -10,10 +10,10 @@ import pytest
 from embedded.alarms.definition import metric_alarm
 from embedded.alarms.evaluator import Evaluator, replay
 from embedded.alarms.rules import State
-from infra.core import metrics
+from infra.core import metrics, notice
 from infra.core.alarms import Alarm, alarm_set
 from infra.core.cost import stage_resources, watching_monthly
-from infra.core.metrics import Metric, Space
+from infra.core.metrics import Metric
 from infra.core.prices import load
 from infra.core.shape import shape
 from infra.core.stages import LADDER, Option, find
@@ -24,11 +24,16 @@ from .support import MONDAY, WATCHED, at, key_of
 
 STAGES = [stage for stage in LADDER if stage.option is not Option.ELASTIC]
 SETS = [
-    Facts(shape(stage), mode, gpu=gpu, budget=gpu)
+    Facts(shape(stage), mode, gpu=gpu, budget=gpu, webhook=gpu)
     for stage in STAGES
     for mode in ("unlimited", "standard")
     for gpu in (False, True)
 ]
+LONG = notice.About(
+    "ap-northeast-2",
+    "a-long-project-name-staging",
+    notice.next_stage("single-16g-fixed", Decimal("152.83"), Decimal("15.76")),
+)
 SINGLE = alarm_set(Facts(shape(find("single-8g"))))
 
 
@@ -118,7 +123,7 @@ def test_cloudwatch_takes_every_window(facts: Facts) -> None:
         assert window <= (86_400 if alarm.period_seconds < 3_600 else 604_800), alarm.name
         assert alarm.datapoints <= alarm.periods, alarm.name
         assert alarm.warm_up_minutes <= 2880, alarm.name
-        assert len(alarm.description) < 1024, alarm.name
+        assert len(notice.of_alarm(alarm, LONG)) < 1024, alarm.name
 
 
 EVERY = {
@@ -190,21 +195,6 @@ def test_every_alarm_is_quiet_over_a_healthy_series(name: str) -> None:
 # -- a metric with other dimensions than the alarm's ----------------------------------------------------------------
 
 
-def agent_publishes() -> set[tuple[str, tuple[str, ...]]]:
-    """What the agent's configuration of aws.md section 4 publishes: InstanceId alone, path and fstype for disks."""
-    return {("mem_used_percent", ("InstanceId",)), ("disk_used_percent", ("InstanceId", "path", "fstype"))}
-
-
-def test_every_alarm_on_an_agents_metric_names_exactly_the_published_dimensions() -> None:
-    read = {
-        (part.metric.name, part.metric.dimensions)
-        for alarm in EVERY.values()
-        for part in alarm.parts
-        if part.metric.space is Space.AGENT
-    }
-    assert read == agent_publishes()
-
-
 def test_a_metric_of_the_log_has_no_dimension_because_a_default_value_excludes_them() -> None:
     assert all(metric.dimensions == () for metric in metrics.LOG_METRICS)
 
@@ -222,8 +212,9 @@ def test_a_dimension_that_nothing_gives_is_an_error_and_no_alarm() -> None:
     [
         ("single-8g", {"app-disk-data-page", "app-connections-warn"}, {"database-storage-page"}),
         ("split", {"database-storage-page", "database-connections-review", "backend-public-memory-warn"},
-         {"app-memory-warn", "balancer-targets-page"}),
-        ("private", {"balancer-targets-page", "nat-nat-ports-warn", "frontend-private-heartbeat-page"},
+         {"app-memory-warn", "targets-backend-targets-page"}),
+        ("private", {"targets-frontend-targets-page", "balancer-errors-5xx-page", "nat-nat-ports-warn",
+          "frontend-private-heartbeat-page"},
          {"app-backup-age-page"}),
     ],
 )  # fmt: skip
@@ -253,6 +244,7 @@ def metric_names() -> list[Metric]:
     return [
         *metrics.BOX_METRICS,
         *metrics.LOG_METRICS,
+        *metrics.BALANCER_METRICS,
         *metrics.GPU_METRICS,
         metrics.BUDGET_USED,
         metrics.BUDGET_LEFT,

@@ -153,3 +153,10 @@ def test_a_forecast_is_the_day_on_which_the_trend_meets_the_bound_or_nothing(
 ) -> None:
     found = watch.forecast(value, per_day, bound, above=above, now=NOW)
     assert found == ("" if days is None else (NOW + timedelta(days=days)).date().isoformat())
+
+
+def test_deploys_are_shaded_where_they_were(report: watch.Report) -> None:
+    memory = row(report, "app-memory")
+    moment = memory.series[len(memory.series) // 2][0]
+    assert "<rect" not in watchpage.chart(memory)
+    assert watchpage.chart(memory, [moment, NOW - timedelta(days=300)]).count("<rect") == 1

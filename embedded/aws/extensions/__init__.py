@@ -29,6 +29,8 @@ EXTENSIONS: tuple[str, ...] = (
     "route53",
     "sqs",
     "sns",
+    "awslambda",
+    "events",
 )
 
 

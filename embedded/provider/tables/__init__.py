@@ -7,6 +7,7 @@ from embedded.provider.tables import (
     compute,
     databases,
     identity,
+    lambdas,
     messages,
     names,
     network,
@@ -29,4 +30,5 @@ KINDS: tuple[Kind, ...] = (
     *databases.KINDS,
     *balancing.KINDS,
     *watching.KINDS,
+    *lambdas.KINDS,
 )

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 from urllib.request import Request, urlopen
 
 from infra.core.errors import Fault, TerraceError
+from infra.core.metrics import Metric
 from infra.core.naming import UNSET
 from infra.host.box.backup import gaps as records
 from infra.host.box.backup.bounds import GAPS_PREFIX, REPOSITORY_PREFIX, STANZA
@@ -228,8 +229,8 @@ def _value(ssm: Any, name: str) -> str:
         return ""
 
 
-def publish(facts: Facts, values: Mapping[str, tuple[float, str]]) -> None:
-    """Puts metrics (value and CloudWatch unit by name) into the project's namespace, by InstanceId alone.
+def publish(facts: Facts, values: Mapping[Metric, float]) -> None:
+    """Puts metrics into the project's namespace, by InstanceId alone.
 
     Raises:
         TerraceError: CloudWatch cannot be reached.
@@ -238,8 +239,8 @@ def publish(facts: Facts, values: Mapping[str, tuple[float, str]]) -> None:
 
     dimensions = [{"Name": "InstanceId", "Value": instance_id()}]
     data = [
-        {"MetricName": name, "Dimensions": dimensions, "Value": value, "Unit": unit}
-        for name, (value, unit) in values.items()
+        {"MetricName": metric.name, "Dimensions": dimensions, "Value": value, "Unit": metric.unit.value}
+        for metric, value in values.items()
     ]
     try:
         _client("cloudwatch", facts.region).put_metric_data(Namespace=facts.project, MetricData=data)

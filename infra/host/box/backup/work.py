@@ -12,13 +12,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
+from infra.core import metrics as m
 from infra.core.errors import Fault, TerraceError
-from infra.host.box.backup import box, census, config, gaps, repository, watch
+from infra.core.metrics import Metric
+from infra.host.box.backup import box, census, config, gaps, repository, telling, watch
 from infra.host.box.backup.bounds import CENSUS_PREFIX, DUMPS_PREFIX, queue_bound_bytes
 from infra.host.box.backup.repository import Backup, Bucket, Kind, PgBackRest
 from infra.host.box.backup.segments import Segment, logs, parse
 
-WATCH_FILE, RESULTS_FILE, STARTED_FILE = "watch.json", "results.json", "started.json"
+WATCH_FILE, RESULTS_FILE, STARTED_FILE, TOLD_FILE = "watch.json", "results.json", "started.json", "told.json"
 SPARE_DAYS = 8
 """A newest full backup older than this, a day more than a week, is made good by `ready`."""
 
@@ -208,8 +210,8 @@ class Backups:
 
     def _publish(self, judged: watch.Judged | None) -> None:
         results = box.json_file(self.state / RESULTS_FILE) or {}
-        values: dict[str, tuple[float, str]] = {
-            "BackupFailed": (float(any(each["error"] for each in results.values())), "None")
+        values: dict[Metric, float] = {
+            m.BACKUP_FAILED: float(any(each["error"] for each in results.values()))
         }
         whole = [
             gaps.read_stamp(each["at"])
@@ -217,17 +219,23 @@ class Backups:
             if kind != "dump" and not each["error"]
         ]
         if whole:
-            values["BackupAgeSeconds"] = ((datetime.now(UTC) - max(whole)).total_seconds(), "Seconds")
+            values[m.BACKUP_AGE] = (datetime.now(UTC) - max(whole)).total_seconds()
         if judged is not None:
             values |= {
-                "ArchiveLagSeconds": (judged.lag_seconds, "Seconds"),
-                "ArchiveQueueBytes": (float(judged.queue_bytes), "Bytes"),
-                "ArchiveGapOpen": (float(judged.known.gap is not None), "None"),
+                m.ARCHIVE_LAG: judged.lag_seconds,
+                m.ARCHIVE_QUEUE: float(judged.queue_bytes),
+                m.ARCHIVE_GAP: float(judged.known.gap is not None),
             }
+        now, told = datetime.now(UTC), box.json_file(self.state / TOLD_FILE) or {}
+        worth = telling.worth(values, told, now)
+        if not worth:
+            return
         try:
-            repository.publish(self.facts, values)
+            repository.publish(self.facts, worth)
         except TerraceError as error:
             self.say(str(error))
+            return
+        box.write(self.state / TOLD_FILE, json.dumps(telling.noted(told, worth, now)) + "\n")
 
     def _stream(self, argv: list[str], key: str) -> str:
         line = ["runuser", "-u", box.POSTGRES, "--", *argv]

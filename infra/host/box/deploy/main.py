@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from infra.core.release import ROLE_PARTS, ReleaseError, Strategy, check_version
+from infra.host.box.metrics.deploying import announced
 
 from . import lock, talk
 from .engine import Engine
@@ -183,7 +184,7 @@ class Program:
             waits=_waits,
         ):
             say = talk.Talk(EVENTS, given.run)
-            with _Signals():
+            with _Signals(), announced():
                 outcome = work(self._engine(say))
             _tell(say, outcome)
         self._show(_json(outcome), [])

@@ -1,0 +1,1 @@
+"""What a box tells CloudWatch of itself: the agent's configuration and stand-in, own metrics, deploys under way."""

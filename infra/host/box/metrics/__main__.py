@@ -1,0 +1,7 @@
+"""`terrace-metrics` on the box."""
+
+import sys
+
+from infra.host.box.metrics.command import main
+
+sys.exit(main())

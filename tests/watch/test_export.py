@@ -1,0 +1,89 @@
+"""Grafana and Prometheus: every chart and every alarm in their words, and names that agree with the exporter's."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from infra.core.alarms import alarm_set
+from infra.core.dashboard import sections
+from infra.core.naming import Naming
+from infra.core.shape import shape
+from infra.core.stages import LADDER, Option
+from infra.core.thresholds import Facts
+from ops import watchexport
+
+from .support import WATCHED
+
+STAGES = [stage for stage in LADDER if stage.option is not Option.ELASTIC]
+
+
+def standing(stage: Any) -> watchexport.Standing:
+    facts = Facts(shape(stage), gpu=True, budget=True, webhook=True)
+    return watchexport.Standing(facts, alarm_set(facts), Naming("terrace", "dev"), "ap-northeast-2", WATCHED)
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=str)
+def test_every_chart_is_a_panel_whose_queries_name_all_dimensions(stage: Any) -> None:
+    made = standing(stage)
+    body = json.loads(watchexport.grafana(made))
+    panels = [each for each in body["panels"] if each["type"] == "timeseries"]
+    assert [each["title"] for each in panels] == [
+        chart.title for section in sections(made.facts) for chart in section.charts
+    ]
+    for panel in panels:
+        assert panel["targets"], panel["title"]
+        for target in panel["targets"]:
+            assert all(target["dimensions"].values()), panel["title"]
+            assert (target["matchExact"], target["region"]) == (True, "ap-northeast-2")
+    (deploys,) = body["annotations"]["list"]
+    assert deploys["alarmNamePrefix"] == "terrace-dev-stack-deploying"
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=str)
+def test_every_alarm_that_tells_somebody_is_a_rule_over_names_that_the_exporter_has(stage: Any) -> None:
+    made = standing(stage)
+    (group,) = watchexport.rules(made)["groups"]
+    told = [alarm for alarm in made.alarms.alarms if alarm.notifies]
+    pairs = [each for composite in made.alarms.composites for each in composite.any_of if len(each) > 1]
+    assert len(group["rules"]) == len(told) + len(pairs)
+    exported = {
+        watchexport.exported_name(each["aws_namespace"], each["aws_metric_name"], statistic)
+        for each in watchexport.exporter(made)["metrics"]
+        for statistic in (*each.get("aws_statistics", ()), *each.get("aws_extended_statistics", ()))
+    }
+    used = {
+        name
+        for rule in group["rules"]
+        for name in re.findall(r"\b((?:aws|cwagent|terrace)_[a-z0-9_]+)", rule["expr"])
+    }
+    assert used
+    assert used <= exported
+
+
+def test_names_are_those_of_the_exporters_own_code() -> None:
+    assert (
+        watchexport.exported_name("AWS/EC2", "CPUUtilization", "Average") == "aws_ec2_cpuutilization_average"
+    )
+    assert (
+        watchexport.exported_name("terrace/dev", "response_seconds", "p95")
+        == "terrace_dev_response_seconds_p95"
+    )
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=str)
+def test_prometheus_own_tool_takes_the_rules(stage: Any, tmp_path: Path) -> None:
+    tool = shutil.which("promtool")
+    if tool is None:
+        pytest.skip("promtool is not on PATH (Debian: apt-get install prometheus)")
+    path = tmp_path / "rules.yaml"
+    path.write_text(yaml.safe_dump(watchexport.rules(standing(stage))), encoding="utf-8")
+    done = subprocess.run([tool, "check", "rules", str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
