@@ -7,6 +7,8 @@ from html import escape
 
 from infra.core.gpu.simulate import Outcome
 
+TARGET = 1.15
+
 
 def pareto(rows: list[Outcome]) -> str:
     """An SVG: bill against what waiting was worth, both as shares of the optimum's J; one mark for each trace."""
@@ -23,13 +25,29 @@ def pareto(rows: list[Outcome]) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         f'font-family="sans-serif" font-size="11"><rect width="{width}" height="{height}" fill="white"/>'
-        f'<text x="{left}" y="{height - 12}">bill / J of the optimum (0 to {most_x:.2f})</text>'
-        f'<text x="8" y="16">waiting / J of the optimum (0 to {most_y:.2f})</text>'
+        f'<text x="{left}" y="{height - 12}">bill, in J of the optimum</text>'
+        f'<text x="8" y="16">waiting, in J of the optimum</text>'
         f'<path d="M{left} 24V{height - bottom}H{width - 170}" stroke="#666" fill="none"/>'
     ]
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across, up = width - left - 180, height - bottom - 30
+        return left + x / most_x * across, height - bottom - y / most_y * up
+
+    for tenth in range(0, int(most_x * 10) + 1, 5):
+        at, level = place(tenth / 10, 0)
+        parts.append(f'<text x="{at:.0f}" y="{level + 14:.0f}" text-anchor="middle">{tenth / 10:.1f}</text>')
+    for tenth in range(1, int(most_y * 10) + 1):
+        at, level = place(0, tenth / 10)
+        parts.append(f'<text x="{at - 6:.0f}" y="{level + 4:.0f}" text-anchor="end">{tenth / 10:.1f}</text>')
+    # Along a line J is the same: the target, in the part of the picture where it is.
+    (x1, y1), (x2, y2) = place(TARGET - most_y * 0.95, most_y * 0.95), place(TARGET, 0)
+    parts.append(
+        f'<path d="M{x1:.0f} {y1:.0f}L{x2:.0f} {y2:.0f}" stroke="#666" stroke-dasharray="4 3" fill="none"/>'
+        f'<text x="{x1 - 4:.0f}" y="{y1 - 4:.0f}" text-anchor="middle">J = {TARGET}</text>'
+    )
     for name, x, y, trace in points:
-        at = left + x / most_x * (width - left - 180)
-        level = height - bottom - y / most_y * (height - bottom - 30)
+        at, level = place(x, y)
         parts.append(
             f'<circle cx="{at:.1f}" cy="{level:.1f}" r="4" fill="{colour[name]}" fill-opacity="0.7">'
             f"<title>{escape(name)}, {escape(trace)}: bill {x:.2f}, waiting {y:.2f}</title></circle>"

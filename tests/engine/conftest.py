@@ -161,6 +161,16 @@ def bare(cloud: Cloud, tmp_path: Path) -> Iterator[Project]:
 
 
 @pytest.fixture
+def named(bare: Project) -> Project:
+    """A project with a name in Route 53, whose stack is not made yet."""
+    zone = bare.client("route53").create_hosted_zone(Name="example.com", CallerReference="walk")
+    zone_id = zone["HostedZone"]["Id"].rpartition("/")[2]
+    bare.write(domain="app.example.com", dns={"zoneId": zone_id})
+    bare.pulumi("stack", "init", bare.stack)
+    return bare
+
+
+@pytest.fixture
 def standing(bare: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project whose stack stands at `single-8g`; made once for all test processes, then loaded."""
     return stand(bare, tmp_path_factory)

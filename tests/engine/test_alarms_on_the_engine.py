@@ -139,3 +139,34 @@ def test_a_chat_is_told_changes_in_place_and_goes(standing: Any) -> None:
     assert standing.client("lambda").list_functions()["Functions"] == []
     server.shutdown()
     server.server_close()
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("stage", ["split", "private"])
+def test_alarms_of_two_boxes_read_the_ids_of_what_stands(named: Any, stage: str) -> None:
+    named.write(stage=stage)
+    named.up()
+    expected = alarm_set(Facts(shape(find(stage))))
+    found = alarms(named)
+    assert set(found) == {each.name for each in (*expected.alarms, *expected.composites)}
+    elb, rds = named.client("elbv2"), named.client("rds")
+    (database,) = rds.describe_db_instances()["DBInstances"]
+    own = {"DBInstanceIdentifier": {database["DBInstanceIdentifier"]}}
+    instances = named.client("ec2").describe_instances()["Reservations"]
+    own["InstanceId"] = {each["InstanceId"] for group in instances for each in group["Instances"]}
+    if stage == "private":
+        (balancer,) = elb.describe_load_balancers()["LoadBalancers"]
+        own["LoadBalancer"] = {balancer["LoadBalancerArn"].partition("loadbalancer/")[2]}
+        groups = elb.describe_target_groups()["TargetGroups"]
+        own["TargetGroup"] = {each["TargetGroupArn"].rpartition(":")[2] for each in groups}
+        gateways = named.client("ec2").describe_nat_gateways()["NatGateways"]
+        own["NatGatewayId"] = {each["NatGatewayId"] for each in gateways}
+    fixed = {"Stack": {"dev"}, "path": {"/", "/data"}, "fstype": {"ext4"}}
+    seen: dict[str, set[str]] = {}
+    for alarm in found.values():
+        stats = [each["MetricStat"]["Metric"] for each in alarm.get("Metrics") or () if "MetricStat" in each]
+        for metric in [alarm, *stats]:
+            for each in metric.get("Dimensions") or ():
+                assert each["Value"] in {**own, **fixed}[each["Name"]], alarm["AlarmName"]
+                seen.setdefault(each["Name"], set()).add(each["Value"])
+    assert {name: seen.get(name) for name in own} == own

@@ -74,16 +74,6 @@ def instances(project: Any) -> set[str]:
     return {urn.split("::")[-1] for urn in project.urns("aws:ec2/instance:Instance")}
 
 
-@pytest.fixture
-def named(bare: Any) -> Any:
-    """A project with a name in Route 53, whose stack is not made yet."""
-    zone = bare.client("route53").create_hosted_zone(Name="example.com", CallerReference="walk")
-    zone_id = zone["HostedZone"]["Id"].rpartition("/")[2]
-    bare.write(domain="app.example.com", dns={"zoneId": zone_id})
-    bare.pulumi("stack", "init", bare.stack)
-    return bare
-
-
 def record(project: Any) -> dict[str, Any]:
     """The service's own record."""
     route53, zone = project.client("route53"), project.settings["terrace:dns"]["zoneId"]
