@@ -13,7 +13,8 @@ from pathlib import Path
 from embedded.alarms.definition import MetricKey, composite_alarm, metric_alarm, metric_key
 from embedded.alarms.evaluator import Evaluator
 from embedded.alarms.rules import State
-from infra.core.alarms import alarm_set, monthly_usd
+from infra.core.alarms import alarm_set
+from infra.core.cost.watching import watching_monthly, watching_resources
 from infra.core.metrics import Metric
 from infra.core.naming import Naming
 from infra.core.prices import load
@@ -154,7 +155,7 @@ def figures(_: Path) -> Iterator[tuple[str, str, str, str, str]]:
     book = load()
     for stage in LADDER:
         if stage.option is not Option.ELASTIC:
-            usd = monthly_usd(alarm_set(Facts(shape(stage))), book)
+            usd = watching_monthly(watching_resources(alarm_set(Facts(shape(stage)))), book)
             target = "≤ 5 USD" if stage.name == "single-8g" else ""
             yield f"alarms of {stage.name}, a month", f"{usd:.2f} USD", "", "", target
 

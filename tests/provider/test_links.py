@@ -30,6 +30,19 @@ def manager(token: str, api: Api) -> Manager:
     return Manager(kind, load(TOKENS, CACHE).resources[token], replacements()[token], api)
 
 
+def test_a_parameter_with_tags_takes_a_new_value_and_new_tags(api: Api) -> None:
+    parameter = manager("aws:ssm/parameter:Parameter", api)
+    before = {"name": "/t/one", "type": "String", "insecureValue": "a", "tags": {"Team": "x"}}
+    id_, outputs, fault = parameter.create(before)
+    assert fault == ""
+    after = {**before, "insecureValue": "b", "tags": {"Team": "y"}}
+    parameter.update(id_, before, after, outputs)
+    ssm = api.client("ssm")
+    assert ssm.get_parameter(Name=id_)["Parameter"]["Value"] == "b"
+    told = ssm.list_tags_for_resource(ResourceType="Parameter", ResourceId=id_)["TagList"]
+    assert {each["Key"]: each["Value"] for each in told} == {"Team": "y"}
+
+
 def test_a_policy_that_somebody_detached_is_gone_and_the_role_is_not_asked_about_it(api: Api) -> None:
     role, arn = "a-box", "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
     iam = api.client("iam")

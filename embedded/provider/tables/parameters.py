@@ -185,6 +185,8 @@ KINDS = (
                         {
                             "Name": ID,
                             "Overwrite": True,
+                            # Refused together with Overwrite (SSM API Reference, PutParameter).
+                            "Tags": None,
                             "Value": Expression(
                                 lambda s: next(
                                     (
