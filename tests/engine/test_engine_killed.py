@@ -70,7 +70,7 @@ def test_a_killed_engine_leaves_a_lock_and_recovery_leaves_nothing_twice(
 WHOLE = {
     "vpcs": 1, "volumes": 2, "addresses": 1, "gateways": 1, "route tables": 1, "endpoints": 1, "flow logs": 1,
     "subnets": 2, "groups": 1, "rules": 3, "instances": 1, "keys": 1, "buckets": 4, "roles": 2, "profiles": 1,
-    "log groups": 6, "parameters": 3, "topics": 1, "subscriptions": 1, "policies": 1,
+    "log groups": 6, "parameters": 6, "topics": 1, "subscriptions": 1, "policies": 1,
 }  # fmt: skip
 """What `single-8g` consists of, counted by hand from infra/options/single.py."""
 
