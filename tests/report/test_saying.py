@@ -68,8 +68,9 @@ def test_what_holds_data_stands_above_everything_else() -> None:
 
 
 def test_a_deletion_that_the_cloud_does_not_see_loses_nothing() -> None:
-    said = markdown(made(preview(step("delete", state(VOLUME, "data", DISK, retainOnDelete=True), None))))
-    assert "retained in the cloud, and billed on" in said
+    found = made(preview(step("delete", state(VOLUME, "data", DISK, retainOnDelete=True), None)))
+    assert "retained in the cloud, and billed on" in markdown(found)
+    assert [each["lost"] for each in data(found)["changes"]] == [""]
 
 
 def test_both_of_a_replaced_machine_are_counted_once_only_where_the_new_one_comes_first() -> None:
