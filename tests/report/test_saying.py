@@ -170,6 +170,25 @@ def test_without_a_change_there_is_nothing_to_say_unless_something_blocks() -> N
     assert "port 22 is open" in markdown(made(text, findings=read_findings(json.dumps([FINDING]), where="f")))
 
 
+@pytest.mark.parametrize(
+    ("message", "blocked"),
+    [
+        (
+            'error: unable to replace resource "u"\nas it is currently marked for protection. To unprotect',
+            True,
+        ),
+        (
+            'error: Preview failed: resource "u" cannot be deleted\nbecause it is protected. To unprotect',
+            True,
+        ),
+        ("error: Program failed with an unhandled exception", False),
+    ],
+)
+def test_a_protected_resource_blocks_and_a_failing_program_only_fails(message: str, blocked: bool) -> None:
+    found = made(preview(diagnostics=[{"message": message, "severity": "error"}]))
+    assert (found.failed, found.blocked) == (True, blocked)
+
+
 def test_a_mandatory_finding_blocks_and_advice_does_not() -> None:
     for enforcement, blocked in (("mandatory", True), ("advisory", False)):
         findings = read_findings(json.dumps([{**FINDING, "enforcement": enforcement}]), where="findings.json")
