@@ -55,6 +55,14 @@ class Project:
         self._run(*arguments)
         return time.perf_counter() - started
 
+    def output(self, *arguments: str) -> str:
+        """What `pulumi` prints.
+
+        Raises:
+            RuntimeError: it failed.
+        """
+        return self._run(*arguments)
+
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs."""
         found: dict[str, Any] = json.loads(self._run("stack", "output", "--json"))

@@ -84,10 +84,13 @@ def instance(*, book: Book = DEFAULT_BOOK, output: As = Output.TABLE) -> None:
 @app.command()
 @command
 def capacity(
-    *, users: Annotated[int, typer.Option(min=1, help="monthly users")] = 500, output: As = Output.TABLE
+    *,
+    users: Annotated[int, typer.Option(min=1, help="monthly users")] = 500,
+    book: Book = DEFAULT_BOOK,
+    output: As = Output.TABLE,
 ) -> None:
-    """Show users, requests by scenario, and how much room each stage has for them."""
-    _print(cost.capacity(users), output)
+    """Show users, requests by scenario, and how much room each stage has for them at which price."""
+    _print(cost.capacity(users, _book(book), _today()), output)
 
 
 @app.command()

@@ -9,6 +9,7 @@ import _venv  # isort: skip  # first: the rest needs the project's environment
 
 import os
 import sys
+from contextlib import closing
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +25,7 @@ from ops import report as reports
 from ops import stackfile
 from ops.adapters import preview as engine
 from ops.report.make import Report
+from ops.report.sticky import place
 from ops.talk import Exit, command, out, show, step, table
 from ops.talk import Output as Plain
 from tools.setup.engine import engine_environment
@@ -137,6 +139,25 @@ def compare(
     head_text = _recording(stack) if after is None else _read(after)
     name, config, head = reports.read_recorded(head_text, where=str(after or "the program"))
     _report(reports.compared(base, head, name, config), book, usage, findings, comment, output)
+
+
+@app.command()
+@command
+def comment(
+    file: Annotated[Path, typer.Argument(help="what --comment wrote")],
+    *,
+    repository: Annotated[str, typer.Option(help="OWNER/NAME")],
+    pull_request: Annotated[int, typer.Option(min=1, help="its number")],
+    stack: Stack = "dev",
+    author: Annotated[str, typer.Option(help="whose comments count as ours")] = "github-actions[bot]",
+) -> None:
+    """Put the report under a pull request, changed in place; the token comes from GITHUB_TOKEN."""
+    from ops.adapters.github import PullRequestComments  # an HTTP client, for one verb alone
+
+    text = _read(file)
+    comments = PullRequestComments(repository, pull_request, os.environ)
+    with closing(comments), step("comment", f"{repository}#{pull_request}") as line:
+        line.says(str(place(text, stack, comments, author=author)))
 
 
 def _report(

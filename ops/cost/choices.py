@@ -85,13 +85,15 @@ def ladder(book: PriceBook, today: date) -> Answer:
     return Answer((prices, users), data)
 
 
+def _compared(stage: Stage, book: PriceBook) -> Decimal | None:
+    """What options are compared by; None for a stage without prices."""
+    return None if stage.option is Option.ELASTIC else stage_cost(stage, book).compared
+
+
 def _users_row(users: Decimal, book: PriceBook) -> tuple[Decimal, Decimal, Stage | None, Decimal | None]:
     dau = daily_users(users)
     rung = first_stage_for(users)
-    amount = None
-    if rung is not None and rung.option is not Option.ELASTIC:
-        amount = stage_cost(rung, book).compared
-    return users, dau, rung, amount
+    return users, dau, rung, None if rung is None else _compared(rung, book)
 
 
 def options(book: PriceBook, today: date) -> Answer:
@@ -246,8 +248,8 @@ def instance(book: PriceBook, today: date) -> Answer:
     return Answer((pays, fit), {"book": book.name, "pairs": data})
 
 
-def capacity(users: int) -> Answer:
-    """Users, requests by scenario, and how many times over each stage carries them; no prices in it."""
+def capacity(users: int, book: PriceBook, today: date) -> Answer:
+    """Users, requests by scenario, and how many times over each stage carries them at which price."""
     dau = daily_users(Decimal(users))
     daily = requests_per_day(dau)
     low, high = concurrent(dau)
@@ -262,29 +264,38 @@ def capacity(users: int) -> Answer:
     least, most = single_box_rps()
     room = Table(
         "head-room at the sharpest peak",
-        ("stage", "requests/s it carries", "times the peak", "enough (1.5 ×)"),
+        ("stage", "requests/s it carries", "times the peak", "enough (1.5 ×)", "USD a month"),
         tuple(
             (
                 each.stage.name,
                 "{} – {}".format(*(each.stage.capacity_rps or ("–", "–"))),
                 f"{each.times[0]:,.0f} – {each.times[1]:,.0f}",
                 "yes" if each.enough else "no",
+                usd(amount) if (amount := _compared(each.stage, book)) is not None else "not priced yet",
             )
             for each in rooms
         ),
-        (1, 2),
+        (1, 2, 4),
         (
+            about(book, today),
             f"One box by the document's arithmetic: {least:.0f} to {most:.0f} requests/s, rounded down to 50 to 150.",
         ),
     )
     data = {
+        "book": book.name,
         "monthly_users": users,
         "daily_users": dau,
         "requests_per_day": daily,
         "concurrent": [low, high],
         "scenarios": [{"name": each.name, "qps": each.qps(daily)} for each in SCENARIOS],
         "stages": [
-            {"stage": each.stage.name, "times": list(each.times), "enough": each.enough} for each in rooms
+            {
+                "stage": each.stage.name,
+                "times": list(each.times),
+                "enough": each.enough,
+                "usd": _compared(each.stage, book),
+            }
+            for each in rooms
         ],
     }
     return Answer((demand, room), data)
@@ -297,6 +308,7 @@ def book(found: PriceBook, today: date) -> Answer:
         ("prices", f"{len(found.prices)}"),
         ("without SKU or usage type", ", ".join(missing.nameless) or "none"),
         ("that nobody has checked (verify)", ", ".join(missing.unchecked) or "none"),
+        ("much older than the book", ", ".join(missing.older) or "none"),
         *((f"absent: {key}", why) for key, why in missing.absent),
     )
     table = Table(f"price book {found.name}", ("what", ""), rows, (), (about(found, today),))
@@ -305,6 +317,7 @@ def book(found: PriceBook, today: date) -> Answer:
         "prices": len(found.prices),
         "without_names": missing.nameless,
         "unchecked": missing.unchecked,
+        "older": missing.older,
         "absent": dict(missing.absent),
     }
     return Answer((table,), data)

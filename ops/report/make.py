@@ -70,7 +70,7 @@ class Report:
     @property
     def blocked(self) -> bool:
         """Whether nothing may be applied: the guard, a mandatory rule, a missing or old price."""
-        refused = any(each.by_guard or "marked for protection" in each.message for each in self.plan.refusals)
+        refused = any(each.by_guard or each.by_protection for each in self.plan.refusals)
         return refused or bool(self.faults) or any(each.blocks for each in self.findings)
 
     @property

@@ -10,6 +10,7 @@ from typing import Any
 from infra.core.cost import Resource
 
 GUARD = "pulumi-python:dynamic/guard:Guard"
+PROTECTED = ("marked for protection", "because it is protected")
 HIDDEN = ("__provider", "__defaults", "__internal")
 """Inputs that the SDK adds for itself."""
 
@@ -72,7 +73,12 @@ class Refusal:
     @property
     def by_guard(self) -> bool:
         """Whether the stack's guard refused, and not the program or the provider."""
-        return f"${GUARD}::" in f"${self.urn}" or f"::{GUARD}::" in self.urn
+        return f"{GUARD}::" in self.urn
+
+    @property
+    def by_protection(self) -> bool:
+        """Whether a protected resource would be deleted or replaced (pulumi, pkg/resource/deploy: both sentences)."""
+        return any(each in self.message for each in PROTECTED)
 
 
 @dataclass(frozen=True, slots=True)

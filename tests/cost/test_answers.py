@@ -32,6 +32,7 @@ from infra.core.prices import load
 from infra.core.prices.age import age_faults, stack_faults
 from infra.core.stages import LADDER, Option, listed
 from ops import cost
+from tests.report.support import preview, update
 
 ROOT = Path(__file__).parents[2]
 SEOUL, DOCUMENT = load("seoul-2026-10"), load("document")
@@ -239,6 +240,8 @@ def test_every_answer_fits_a_hundred_columns_and_is_data_as_well(arguments: tupl
     ("arguments", "code", "said"),
     [
         (("stage", "single-9g"), 1, "is no stage"),
+        (("stage", "elastic-10k"), 1, "not priced yet (Option D)"),
+        (("stack", "nowhere.json"), 1, "cannot be read"),
         (("stage", "single-8g", "--book", "tokyo"), 1, "'tokyo' is no price book"),
         (("gpu", "--busy-seconds", "0"), 1, "no number above 0"),
         (("calibrate", "single-8g", "nowhere.yaml"), 1, "cannot be read"),
@@ -268,3 +271,30 @@ def test_every_amount_is_decimal_to_the_cent_and_no_float_comes_in() -> None:
         fixed = price_stack(stage_resources(stage), SEOUL).fixed
         assert isinstance(fixed, Decimal)
         assert fixed == rounded(fixed)
+
+
+def test_a_book_that_misses_a_price_names_the_resource_and_the_command_ends_blocked(tmp_path: Path) -> None:
+    volume = {"urn": "urn:x::y::aws:ebs/volume:Volume::data", "type": "aws:ebs/volume:Volume", "custom": True}
+    fast = {**volume, "inputs": {"type": "gp3", "size": 100, "throughput": 500}}
+    state = tmp_path / "state.json"
+    state.write_text(json.dumps({"version": 4, "deployment": {"resources": [fast]}}))
+    done = script("stack", str(state))
+    assert done.returncode == 4
+    said = " ".join(done.stderr.split())
+    assert "aws:ebs/volume:Volume::data" in said
+    assert "no price for 'ebs.gp3.throughput' (not seen at a source for Seoul" in said
+
+
+def test_stages_states_and_previews_are_compared_by_the_same_command(tmp_path: Path) -> None:
+    old, new = ({"type": "gp3", "size": size} for size in (100, 200))
+    (tmp_path / "preview.json").write_text(preview(update("aws:ebs/volume:Volume", "data", old, new)))
+    alone = json.loads(script("diff", str(tmp_path / "preview.json"), "--output", "json").stdout)
+    assert (alone["delta"], len(alone["lines"])) == ("9.12", 1)
+    data = {"urn": "urn:x::y::aws:ebs/volume:Volume::data", "type": "aws:ebs/volume:Volume", "custom": True}
+    resources = [{**data, "inputs": old}]
+    (tmp_path / "state.json").write_text(json.dumps({"version": 4, "deployment": {"resources": resources}}))
+    against = json.loads(script("diff", "single-8g", str(tmp_path / "state.json"), "--output", "json").stdout)
+    assert not [line for line in against["lines"] if "Volume::data" in line["urn"]]
+    refused = script("diff", str(tmp_path / "state.json"))
+    assert refused.returncode == 1
+    assert "holds no change by itself" in refused.stderr

@@ -53,3 +53,16 @@ def test_every_kind_that_a_stage_creates_with_everything_switched_on_is_priced_o
 
 def test_no_kind_is_both_priced_and_free() -> None:
     assert not {*PRICED} & {*FREE}
+
+
+def test_both_sides_of_a_climb_are_priced_while_they_stand_and_what_is_kept_afterwards(program: Run) -> None:
+    def quantities(settings: dict[str, Any]) -> dict[str, Any]:
+        return price_stack(resources(program(settings)), BOOK).quantities()
+
+    climbing = quantities({"terrace:climb": {"to": "split", "phase": "expanded"}})
+    machines = {key: count for key, count in climbing.items() if key.startswith(("ec2.t", "rds.db"))}
+    assert machines == {"ec2.t4g.large": 1, "ec2.t4g.small": 2, "rds.db.t4g.micro": 1}
+    alone, keeping = (
+        quantities({"terrace:stage": "split", "terrace:kept": kept}) for kept in ([], ["box-data"])
+    )
+    assert keeping["ebs.gp3"] - alone["ebs.gp3"] == 100  # GiB of the volume that is kept

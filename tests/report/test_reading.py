@@ -29,6 +29,13 @@ def test_a_replacement_in_three_steps_is_one_change_with_what_forces_it_and_its_
         assert change.after.inputs["ami"] == "ami-2"
 
 
+def test_a_replacement_that_an_earlier_update_left_half_done_is_still_one() -> None:
+    left = step("remove-pending-replace", state(INSTANCE, "app", BOX), None)
+    steps = replacement(INSTANCE, "app", BOX, {**BOX, "ami": "ami-2"}, by="ami")
+    (change,) = read(preview(left, *steps, changeSummary={"replace": 1})).changes
+    assert (change.op, change.forced_by) == (Op.REPLACE, ("ami",))
+
+
 def test_a_replacement_in_one_step_is_the_same_change_without_an_order() -> None:
     steps = replacement(INSTANCE, "app", BOX, {**BOX, "ami": "ami-2"}, by="ami")
     (change,) = read(preview(*[each for each in steps if each["op"] == "replace"])).changes

@@ -68,8 +68,9 @@ def test_what_holds_data_stands_above_everything_else() -> None:
 
 
 def test_a_deletion_that_the_cloud_does_not_see_loses_nothing() -> None:
-    said = markdown(made(preview(step("delete", state(VOLUME, "data", DISK, retainOnDelete=True), None))))
-    assert "retained in the cloud, and billed on" in said
+    found = made(preview(step("delete", state(VOLUME, "data", DISK, retainOnDelete=True), None)))
+    assert "retained in the cloud, and billed on" in markdown(found)
+    assert [each["lost"] for each in data(found)["changes"]] == [""]
 
 
 def test_both_of_a_replaced_machine_are_counted_once_only_where_the_new_one_comes_first() -> None:
@@ -167,6 +168,25 @@ def test_without_a_change_there_is_nothing_to_say_unless_something_blocks() -> N
     text = preview(same(VOLUME, "data", DISK))
     assert markdown(made(text)) == ""
     assert "port 22 is open" in markdown(made(text, findings=read_findings(json.dumps([FINDING]), where="f")))
+
+
+@pytest.mark.parametrize(
+    ("message", "blocked"),
+    [
+        (
+            'error: unable to replace resource "u"\nas it is currently marked for protection. To unprotect',
+            True,
+        ),
+        (
+            'error: Preview failed: resource "u" cannot be deleted\nbecause it is protected. To unprotect',
+            True,
+        ),
+        ("error: Program failed with an unhandled exception", False),
+    ],
+)
+def test_a_protected_resource_blocks_and_a_failing_program_only_fails(message: str, blocked: bool) -> None:
+    found = made(preview(diagnostics=[{"message": message, "severity": "error"}]))
+    assert (found.failed, found.blocked) == (True, blocked)
 
 
 def test_a_mandatory_finding_blocks_and_advice_does_not() -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from infra.core.prices import PriceBook
+from infra.core.prices.age import FRESH_DAYS
 
 UNCHECKED = "(verify)"
 
 
 @dataclass(frozen=True, slots=True)
 class Gaps:
-    """Keys of one book: without SKU and usage type, unchecked, and absent with the reason."""
+    """Keys of one book: without SKU and usage type, unchecked, absent with the reason, much older than it."""
 
     nameless: tuple[str, ...]
     unchecked: tuple[str, ...]
     absent: tuple[tuple[str, str], ...]
+    older: tuple[str, ...] = ()
 
 
 def gaps(book: PriceBook) -> Gaps:
@@ -31,4 +33,9 @@ def gaps(book: PriceBook) -> Gaps:
             )
         ),
         tuple(sorted(book.absent.items())),
+        tuple(
+            f"{price.key} ({price.as_of})"
+            for price in sorted(book.prices.values(), key=lambda each: each.key)
+            if (book.as_of - price.as_of).days > FRESH_DAYS
+        ),
     )
