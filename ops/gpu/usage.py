@@ -185,8 +185,9 @@ class Records:
                 if raw is None:
                     continue
                 try:
-                    known = {each.name: raw[each.name] for each in fields(Record) if each.name in raw}
-                    found.append(Record(**{**known, "verdict": Verdict(raw["verdict"])}))
+                    known: dict[str, Any] = {f.name: raw[f.name] for f in fields(Record) if f.name in raw}
+                    known["verdict"] = Verdict(raw["verdict"])
+                    found.append(Record(**known))
                 except (ValueError, TypeError, KeyError):
                     continue
         return found
