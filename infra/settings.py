@@ -24,7 +24,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from infra.core import network
 from infra.core.errors import Fault, TerraceError, nearest
 from infra.core.gpu import definition as gpu_definition
-from infra.core.gpu.modes import Wanted
+from infra.core.gpu.modes import APPLICATION_IS_TOLD, Wanted
 from infra.core.instances import DATABASE_CLASSES, INSTANCE_TYPES, Architecture
 from infra.core.naming import FAKE_AMI, CostCenter, Environment, Naming, Team, mandatory_tags
 from infra.core.notice import QuietHours, Webhook
@@ -628,6 +628,16 @@ def _between_fields(values: Mapping[str, Any], faulty: set[str]) -> Iterator[Fau
             "is missing where mode is active: a kept worker is billed every second",
             "Give the last day of the validation, as 2027-01-31",
         )
+    app = values.get("app")
+    if isinstance(gpu, Mapping) and gpu.get("mode", Wanted.OFF) != Wanted.OFF and isinstance(app, Mapping):
+        for part in ("settings", "secrets"):
+            for name in APPLICATION_IS_TOLD:
+                if name in (app.get(part) or ()):
+                    yield Fault(
+                        f"{NAMESPACE}:app.{part}",
+                        f"names {name}, which terrace:gpu brings",
+                        "Take it out; the key is filled by scripts/gpu.py key set",
+                    )
     budget = values.get("budget")
     if isinstance(budget, dict) and budget.get("currency") == "KRW":
         for name, example in (("krwPerUsd", '"1341.49"'), ("rateOf", "2026-10-09")):

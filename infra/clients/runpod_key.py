@@ -7,9 +7,8 @@ from typing import Any
 
 from infra.clients.transport import Key
 from infra.core.errors import Fault, TerraceError
+from infra.core.gpu.modes import KEY_VARIABLE
 from infra.core.naming import UNSET
-
-KEY_VARIABLE = "RUNPOD_API_KEY"
 
 KEY_PARAMETER = ("app", KEY_VARIABLE)
 """The stack's parameter that holds it: among the application's settings, for the backend asks the endpoint too."""

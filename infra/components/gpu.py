@@ -24,13 +24,19 @@ from pulumi_aws import ssm
 from infra.clients.calling import Caller, LostAnswerError
 from infra.clients.over_httpx import HttpxTransport
 from infra.clients.runpod import RunPod
-from infra.clients.runpod_key import KEY_PARAMETER, KEY_VARIABLE, find_key, read_parameter
+from infra.clients.runpod_key import KEY_PARAMETER, find_key, read_parameter
 from infra.clients.runpod_types import Endpoint
 from infra.components.base import Component, Context
 from infra.core.errors import Fault, TerraceError
 from infra.core.gpu import bodies
 from infra.core.gpu.definition import Definition, load, load_policy, mode_faults
-from infra.core.gpu.modes import Envelope
+from infra.core.gpu.modes import (
+    ENDPOINT_VARIABLE,
+    JOBS_URL_VARIABLE,
+    KEY_VARIABLE,
+    SHARE_VARIABLE,
+    Envelope,
+)
 from infra.core.naming import UNSET
 
 LOOKS_AFTER_A_LOST_ANSWER = 3
@@ -333,9 +339,9 @@ class Gpu(Component):
             "endpoint": (("gpu", "endpoint"), self.endpoint_id),
             "jobs-url": (("gpu", "jobs-url"), self.jobs_url),
             "plan": (("gpu", "plan"), pulumi.Output.json_dumps(plan, sort_keys=True)),
-            "app-endpoint": (("app", "GPU_ENDPOINT_ID"), self.endpoint_id),
-            "app-jobs-url": (("app", "GPU_JOBS_URL"), self.jobs_url),
-            "app-share": (("app", "GPU_SAMPLE_SHARE"), f"{settings.sample_share:f}"),
+            "app-endpoint": (("app", ENDPOINT_VARIABLE), self.endpoint_id),
+            "app-jobs-url": (("app", JOBS_URL_VARIABLE), self.jobs_url),
+            "app-share": (("app", SHARE_VARIABLE), f"{settings.sample_share:f}"),
         }
         for name, (path, value) in told.items():
             ssm.Parameter(

@@ -185,9 +185,7 @@ class Records:
                 if raw is None:
                     continue
                 try:
-                    known: dict[str, Any] = {
-                        each.name: raw[each.name] for each in fields(Record) if each.name in raw
-                    }
+                    known: dict[str, Any] = {f.name: raw[f.name] for f in fields(Record) if f.name in raw}
                     known["verdict"] = Verdict(raw["verdict"])
                     found.append(Record(**known))
                 except (ValueError, TypeError, KeyError):

@@ -28,7 +28,7 @@ def inputs(wanted: Wanted = Wanted.FLEX, most: int = 2, **changes: Any) -> dict[
         "secrets": [],
         "secretsParameter": "/terrace/dev/gpu/env",
         "registry": "",
-        "keyParameter": "/terrace/dev/gpu/key",
+        "keyParameter": "/terrace/dev/app/RUNPOD_API_KEY",
         "region": "ap-northeast-2",
     }
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
 
+from infra.core.alarms import alarm_set
 from infra.core.errors import TerraceError
 from infra.core.naming import FAKE_AMI, Naming
 from infra.core.transition import refusals
@@ -71,3 +73,30 @@ def test_the_document_in_s3_is_written_only_over_the_version_that_was_read(
         with pytest.raises(ConflictError):
             store.save(document, stale)
     assert store.load() == (replace(Document(), lease=Lease("box-1", 1.0)), newer)
+
+
+@pytest.mark.parametrize("budget", [{}, {"terrace:budget": {"monthly": "100", "currency": "USD"}}])
+def test_a_stack_with_an_endpoint_has_alarms_at_75_90_and_100_percent_of_its_gpu_budget(
+    budget: dict[str, Any],
+) -> None:
+    settings = parse({**GOOD, **budget, "terrace:gpu": {"mode": "auto"}}, where="x")
+    alarms = alarm_set(settings.facts).alarms
+    assert sorted(each.value for each in alarms if "gpu-spend" in each.name) == [75, 90, 100]
+    assert len({each.name for each in alarms}) == len(alarms)
+    without = alarm_set(parse({**GOOD, **budget}, where="x").facts).alarms
+    assert not [each.name for each in without if "gpu" in each.name or "llm" in each.name]
+
+
+def test_a_share_of_receipts_beyond_all_of_them_is_refused() -> None:
+    assert parse({**GOOD, "terrace:gpu": {"sampleShare": "0.1"}}, where="x").gpu.sample_share == Decimal(
+        "0.1"
+    )
+    with pytest.raises(TerraceError, match="sampleShare"):
+        parse({**GOOD, "terrace:gpu": {"sampleShare": "10"}}, where="x")
+
+
+@pytest.mark.parametrize("app", [{"secrets": ["RUNPOD_API_KEY"]}, {"settings": {"GPU_ENDPOINT_ID": "mine"}}])
+def test_a_setting_of_the_application_that_the_endpoint_brings_is_refused(app: dict[str, Any]) -> None:
+    with pytest.raises(TerraceError, match="terrace:gpu"):
+        parse({**GOOD, "terrace:app": app, "terrace:gpu": {"mode": "flex"}}, where="x")
+    assert parse({**GOOD, "terrace:app": app}, where="x").gpu.mode == "off"

@@ -11,6 +11,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+KEY_VARIABLE = "RUNPOD_API_KEY"
+ENDPOINT_VARIABLE, JOBS_URL_VARIABLE, SHARE_VARIABLE = "GPU_ENDPOINT_ID", "GPU_JOBS_URL", "GPU_SAMPLE_SHARE"
+APPLICATION_IS_TOLD = (KEY_VARIABLE, ENDPOINT_VARIABLE, JOBS_URL_VARIABLE, SHARE_VARIABLE)
+"""Settings that an endpoint brings to the application."""
+
 
 class Mode(StrEnum):
     """How the endpoint is run.
