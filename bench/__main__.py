@@ -16,7 +16,7 @@ from typing import Any
 import boto3
 import httpx
 
-from bench import projects
+from bench import projects, stages
 from embedded.aws.server import resident_bytes
 from embedded.cloud import Cloud
 from infra.core.cost import Resource, price_stack
@@ -44,6 +44,7 @@ def main() -> int:
         "engine": _engine,
         "boxes": _boxes,
         "money": _money,
+        "stages": _stages,
     }
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; all without one")
@@ -77,6 +78,10 @@ def _engine(directory: Path) -> Iterator[Figure]:
         )
         resident = (resident_bytes() or 0) / MIB
         yield Figure("memory of the embedded cloud, no boxes", f"{resident:.0f} MiB", "", "", "≤ 500 MB")
+
+
+def _stages(directory: Path) -> Iterator[Figure]:
+    yield from (Figure(*row) for row in stages.figures(directory, cache=CACHE))
 
 
 def _boxes(directory: Path) -> Iterator[Figure]:

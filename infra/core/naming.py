@@ -15,6 +15,12 @@ UNSET = "unset"
 """What a secret parameter holds until `scripts/account.py set` fills it; programs treat it as missing."""
 
 
+DATABASE_PASSWORD = "database/password"  # noqa: S105 a name, not what it holds
+"""The parameter that the application opens its database with, below the stack's path."""
+
+DATABASE_WRITER = "database/writer"
+"""The parameter that says which database takes writes, below the stack's path (docs/adr/0046)."""
+
 BACKUP_PASSPHRASE = "database/backup-passphrase"  # noqa: S105 a name, not what it holds
 """The parameter that opens the backups, below the stack's path."""
 
