@@ -12,7 +12,7 @@ from pulumi_aws import ec2, rds, ssm, vpc
 
 from infra.components.base import Component, Context
 from infra.core.instances import DatabaseClass
-from infra.core.naming import DATABASE_WRITER, UNSET
+from infra.core.naming import DATABASE_ENDPOINT, DATABASE_WRITER, UNSET
 from infra.core.shape import Part
 
 PORT = 5432
@@ -118,6 +118,14 @@ class Database(Component):
         self.instance_id, self.endpoint, self.arn = instance.identifier, instance.endpoint, instance.arn
         self.master_secret_arn = instance.master_user_secrets.apply(
             lambda secrets: str(secrets[0].secret_arn) if secrets else ""
+        )
+        ssm.Parameter(
+            "database-endpoint",
+            name=context.naming.parameter(DATABASE_ENDPOINT),
+            type="String",
+            insecure_value=instance.endpoint,
+            tags=context.tags("database-endpoint"),
+            opts=self.child,
         )
         # Who writes. Made once; moving the data moves it (docs/adr/0046), and no `pulumi up` puts it back.
         ssm.Parameter(

@@ -9,7 +9,13 @@ import pulumi
 
 from infra.components.base import Context
 from infra.core.gpu.modes import Wanted
-from infra.core.naming import BACKUP_PASSPHRASE, DATABASE_PASSWORD, DATABASE_WRITER, Naming
+from infra.core.naming import (
+    BACKUP_PASSPHRASE,
+    DATABASE_ENDPOINT,
+    DATABASE_PASSWORD,
+    DATABASE_WRITER,
+    Naming,
+)
 from infra.core.storage import BucketRole
 
 AGENT_NAMESPACE = "CWAgent"
@@ -81,7 +87,7 @@ def box_statements(
         _allow(
             "Parameters",
             ["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath"],
-            [_parameters(context, part) for part in ("app", "app/*", *_gpu(context))],
+            [_parameters(context, part) for part in ("app", "app/*", DATABASE_ENDPOINT, *_gpu(context))],
         ),
         # The box makes the pass phrase of its backups up at its first boot, and reads it ever after.
         _allow(

@@ -21,6 +21,9 @@ DATABASE_PASSWORD = "database/password"  # noqa: S105 a name, not what it holds
 DATABASE_WRITER = "database/writer"
 """The parameter that says which database takes writes, below the stack's path (docs/adr/0046)."""
 
+DATABASE_ENDPOINT = "database/endpoint"
+"""The parameter that says where RDS answers, as HOST:PORT, below the stack's path."""
+
 BACKUP_PASSPHRASE = "database/backup-passphrase"  # noqa: S105 a name, not what it holds
 """The parameter that opens the backups, below the stack's path."""
 

@@ -15,6 +15,7 @@ import pytest
 from infra.core.errors import TerraceError
 from infra.core.naming import UNSET
 from infra.host.box.data import compare, work
+from infra.host.box.data.application import environment
 from infra.host.box.data.compare import Census, differences
 from infra.host.box.data.ends import End, Mark, State
 from infra.host.box.data.record import BOX, RDS, Record, Writer, scram
@@ -274,3 +275,10 @@ def test_what_is_asked_of_the_box_names_a_secret_and_holds_none() -> None:
 def test_a_stack_with_one_database_has_nothing_to_move_to() -> None:
     with pytest.raises(TerraceError, match="has no RDS instance"):
         Databases.of({"mover": "i-1"}, parameters="/terrace/dev", region="ap-northeast-2")
+
+
+def test_the_application_verifies_the_server_and_its_password_may_hold_anything() -> None:
+    told = environment("db.mock:5432", "a/b@c")
+    assert told["DATABASE_URL"].startswith("postgresql://app:a%2Fb%40c@db.mock:5432/app?sslmode=verify-full")
+    assert "a/b@c" not in told["SPRING_DATASOURCE_URL"]
+    assert "sslmode=verify-full" in told["SPRING_DATASOURCE_URL"]

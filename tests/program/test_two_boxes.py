@@ -148,6 +148,8 @@ def test_the_record_of_the_writer_waits_unset_for_the_data_where_a_climb_made_th
         "port": 5432,
     }
     assert fresh.options["ignore_changes"] == ["insecureValue"]
+    endpoint = program(SPLIT).one("aws:ssm/parameter:Parameter", "database-endpoint")
+    assert endpoint.inputs["insecureValue"] == "database.mock:5432"
     climbing = program({"terrace:climb": {"to": "split", "phase": "expanded"}})
     record = climbing.one("aws:ssm/parameter:Parameter", "database-writer")
     assert record.inputs["insecureValue"] == "unset"

@@ -16,14 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from infra.core.errors import Fault, TerraceError
-from infra.host.box.backup.box import DATA, program
+from infra.host.box.backup.box import DATA
+from infra.host.box.data.application import authorities
 from infra.host.box.data.ends import End
 from infra.host.box.data.record import BOX, RDS, Record, Writer
 from infra.host.box.data.work import DifferentError, Move
 
-AUTHORITIES_URL = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
-"""Certificates of RDS's authorities (RDS User Guide, "Using SSL/TLS to encrypt a connection to a DB instance")."""
-AUTHORITIES = Path("/etc/terrace/rds-authorities.pem")
 LOCK = Path("/run/terrace/data.lock")
 OK, FAILED, REFUSED, PROPOSED = 0, 1, 4, 10
 CHANGING = ("copy", "switch", "back", "provide")
@@ -104,7 +102,7 @@ def _found(given: argparse.Namespace, boto3: Any) -> Move:
         {
             "PGPASSWORD": login["password"],
             "PGSSLMODE": "verify-full",
-            "PGSSLROOTCERT": str(_authorities()),
+            "PGSSLROOTCERT": str(authorities()),
         },
     )
     scratch = DATA if DATA.is_mount() else Path("/var/lib/terrace")
@@ -118,19 +116,6 @@ def _found(given: argparse.Namespace, boto3: Any) -> Move:
             BOX: shutil.disk_usage(DATA if DATA.exists() else Path("/")).free,
         },
     )
-
-
-def _authorities() -> Path:
-    """The certificates by which RDS is known, had once."""
-    if not AUTHORITIES.exists():
-        text = program("curl", "-fsS", "--retry", "3", AUTHORITIES_URL, timeout_seconds=60)
-        if "BEGIN CERTIFICATE" not in text:
-            raise TerraceError(Fault(AUTHORITIES_URL, "holds no certificates", "Look at what it answers"))
-        AUTHORITIES.parent.mkdir(parents=True, exist_ok=True)
-        part = AUTHORITIES.with_suffix(".part")
-        part.write_text(text, encoding="ascii")
-        part.replace(AUTHORITIES)
-    return AUTHORITIES
 
 
 class _locked:  # noqa: N801 read as a word of the language
