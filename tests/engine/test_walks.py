@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from embedded.aws.faults import Fault, FaultKind
 from infra.core.stages import LADDER, Option, Role, find
 from tests.engine.test_refusals_on_the_engine import printed
 
@@ -173,6 +174,29 @@ def test_an_address_that_somebody_deleted_is_seen_by_refresh_and_made_again(stan
         "Instances"
     ]
     assert box["PublicIpAddress"] == standing.outputs()["eip"]
+
+
+def test_a_database_whose_creation_fails_half_way_through_a_climb_is_made_by_the_next_up(
+    standing: Any,
+) -> None:
+    before = holding(standing)
+    standing.cloud.api.faults.add(
+        Fault(
+            FaultKind.API_FAILS,
+            service="rds",
+            action="CreateDBInstance",
+            times=None,
+            error_code="InternalFailure",
+        )
+    )
+    standing.write(climb={"to": "split", "phase": "expanded"})
+    failed = standing.up(check=False)
+    assert failed.returncode != 0
+    assert before.items() <= holding(standing).items()
+    standing.cloud.api.faults.clear()
+    standing.up()
+    assert set(holding(standing)) - set(before) == {DATABASE}
+    assert before.items() <= holding(standing).items()
 
 
 def test_every_rung_leads_to_every_other_by_the_word_alone_and_nothing_is_replaced(standing: Any) -> None:
