@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import deploys, gpu, host, projects, restore, watch
+from bench import deploys, gpu, host, projects, restore, stages, watch
 from bench.figures import Figure
 from embedded.aws.server import resident_bytes
 from embedded.cloud import Cloud
@@ -35,6 +35,7 @@ def main() -> int:
         "money": _money,
         "gpu": gpu.figures,
         "alarms": _rows(watch.figures),
+        "stages": _rows(lambda directory: stages.figures(directory, cache=CACHE)),
     }
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; all without one")

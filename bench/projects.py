@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
 import yaml
 
 from embedded.cloud import Cloud
@@ -93,15 +94,31 @@ class Project:
         return self.pulumi("up", "--yes", "--skip-preview")
 
 
-def option_a(directory: Path, cloud: Cloud, stage: str = "single-8g") -> Project:
-    """The program as it is, at that stage."""
+def private(directory: Path, cloud: Cloud) -> Project:
+    """The program at its largest stage that is built, with a name in Route 53."""
+    variables = cloud.variables()
+    route53: Any = boto3.client(
+        "route53",
+        endpoint_url=variables["AWS_ENDPOINT_URL"],
+        region_name=variables["AWS_REGION"],
+        aws_access_key_id="bench",
+        aws_secret_access_key="bench",  # noqa: S106 the embedded cloud asks for no secret
+    )
+    zone = route53.create_hosted_zone(Name="example.com", CallerReference="bench")["HostedZone"]["Id"]
+    return option_a(
+        directory, cloud, "private", domain="app.example.com", dns={"zoneId": zone.rpartition("/")[2]}
+    )
+
+
+def option_a(directory: Path, cloud: Cloud, stage: str = "single-8g", **settings: Any) -> Project:
+    """The program as it is, at that stage, with those settings."""
     _empty(directory)
     shutil.copy(ROOT / "Pulumi.yaml", directory)
     for name in ("infra", ".venv"):
         (directory / name).symlink_to(ROOT / name)
-    settings: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text(encoding="utf-8"))
-    settings["config"]["terrace:stage"] = stage
-    (directory / "Pulumi.dev.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    content: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text(encoding="utf-8"))
+    content["config"] |= {f"terrace:{name}": value for name, value in {"stage": stage, **settings}.items()}
+    (directory / "Pulumi.dev.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     return Project(directory, cloud)
 
 

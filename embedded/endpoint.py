@@ -26,13 +26,17 @@ HTTP, HTTPS = 80, 443
 ENVIRONMENT = {"AWS_ENDPOINT_URL": f"http://{boxes.ENDPOINT}"}
 """What every service of every box gets."""
 
+RDS_AUTHORITIES = "truststore.pki.rds.amazonaws.com"
+RDS_AUTHORITIES_PATH = "/global/global-bundle.pem"
+"""Where RDS publishes the certificates of its authorities (RDS User Guide, "Using SSL/TLS")."""
+
 _S3 = re.compile(r"([a-z0-9.-]+\.)?s3\.[a-z0-9-]+\.amazonaws\.com")
 _YEARS = 10
 
 
 def resolve(_vpc: str, name: str, kind: str) -> boxes.Reply | None:
-    """What the resolver of boxes says of S3's names; None for any other."""
-    if not _S3.fullmatch(name.lower()):
+    """What the resolver of boxes says of S3's names, and of RDS's authorities; None for any other."""
+    if not _S3.fullmatch(name.lower()) and name.lower() != RDS_AUTHORITIES:
         return None
     return boxes.Reply((boxes.Record("A", str(boxes.ENDPOINT)),) if kind == "A" else ())
 
@@ -79,27 +83,28 @@ def _authority(directory: Path) -> tuple[x509.Certificate, ec.EllipticCurvePriva
     return x509.load_pem_x509_certificate(whole), private
 
 
-def _context(directory: Path) -> ssl.SSLContext:
+def certificate(directory: Path, *names: str) -> bytes:
+    """A new key and a certificate of the cloud's authority for those names, both PEM in one text."""
     issuer, issuer_key = _authority(directory)
     key = ec.generate_private_key(ec.SECP256R1())
-    regions = boto3.session.Session().get_available_regions("s3")
-    names = [
-        x509.DNSName(f"{star}s3.{region}.amazonaws.com") for region in sorted(regions) for star in ("", "*.")
-    ]
-    certificate = (
-        _builder(_name("s3"), issuer.subject, key)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+    signed = (
+        _builder(_name(names[0][:64]), issuer.subject, key)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(each) for each in names]), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(issuer_key, hashes.SHA256())
     )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return private + signed.public_bytes(serialization.Encoding.PEM)
+
+
+def _context(directory: Path) -> ssl.SSLContext:
+    regions = boto3.session.Session().get_available_regions("s3")
+    names = [f"{star}s3.{region}.amazonaws.com" for region in sorted(regions) for star in ("", "*.")]
     path = directory / "endpoint.pem"
     path.touch(mode=0o600)
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
+    path.write_bytes(certificate(directory, *names, RDS_AUTHORITIES))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
     return context

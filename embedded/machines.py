@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from embedded import boxes, endpoint
+from embedded import boxes, endpoint, managed
+from embedded.aws import managed as services
 from embedded.aws import view
 from embedded.aws.environment import ACCOUNT_ID
 from embedded.aws.extensions.ssm_associations import came_online
@@ -38,12 +39,15 @@ class Machines:
         Raises:
             BoxesError: boxes cannot be had; the cloud goes on without.
         """
+        self._directory = directory
+        self._databases: dict[str, IPv4Address] = {}
+        self._certificates: dict[str, bytes] = {}
         self._host = boxes.Host.open(
             directory,
             environment=endpoint.ENVIRONMENT,
             trusted=endpoint.authority(directory),
             credentials=_credentials,
-            resolve=endpoint.resolve,
+            resolve=self._resolve,
             progress=progress,
         )
         endpoint.serve(self._host, api, directory)
@@ -58,6 +62,7 @@ class Machines:
         HOOKS.console_output = self._console
         HOOKS.instance_online = self._is_online
         HOOKS.machine_state = self._state
+        HOOKS.document = self._document
         self._called.set()
         self._thread.start()
 
@@ -107,11 +112,33 @@ class Machines:
         roots = {each.root_volume_id for each in world.instances}
         ids = {each.id for each in standing}
         kept = set(self._host.snapshots())
+        databases = services.databases()
+        self._databases = managed.places(databases, {IPv4Address(str(each.private_ip)) for each in standing})
         return boxes.World(
-            boxes=tuple(_box(each, reachable, names) for each in standing),
+            boxes=(
+                *(_box(each, reachable, names) for each in standing),
+                *(
+                    managed.box(each, self._databases[each.address], self._certificate)
+                    for each in databases
+                    if each.address in self._databases
+                ),
+            ),
             volumes=tuple(_volume(each, ids, kept) for each in world.volumes if each.id not in roots),
             groups=tuple(_group(each) for each in world.security_groups),
         )
+
+    def _document(self, host: str, path: str) -> bytes | None:
+        published = (endpoint.RDS_AUTHORITIES, endpoint.RDS_AUTHORITIES_PATH)
+        return endpoint.authority(self._directory) if (host, path) == published else None
+
+    def _certificate(self, name: str) -> bytes:
+        """The same for as long as this runs: a machine that stands keeps the one of its first boot."""
+        if name not in self._certificates:
+            self._certificates[name] = endpoint.certificate(self._directory, name)
+        return self._certificates[name]
+
+    def _resolve(self, vpc: str, name: str, kind: str) -> boxes.Reply | None:
+        return endpoint.resolve(vpc, name, kind) or managed.resolve(self._databases, name, kind)
 
     def _keep_snapshots(self, world: view.World) -> None:
         """A snapshot's copy is taken before its volume may go."""

@@ -38,6 +38,36 @@ def markdown() -> str:
     return "\n".join(lines)
 
 
+CLIMB_COLUMNS = ("climb to", "requests/s", "what it replaces", "interruption", "way back")
+_CLIMBS = {
+    Option.SINGLE: (
+        "nothing; the instance changes its type in place",
+        "while the machine restarts",
+        "the word back, and one more restart; volumes never shrink",
+    ),
+    Option.SPLIT: (
+        "the box, by two and RDS; its volume is kept",
+        "from `data.py copy` to `switch`; `copy --rehearse` tells how long",
+        "climb back; `data.py` takes the rows along",
+    ),
+    Option.PRIVATE: (
+        "both boxes, by private ones behind a load balancer",
+        "none is planned: old and new serve side by side while the name turns",
+        "climb back; the address was kept",
+    ),
+}
+
+
+def climbs() -> str:
+    """The README's table of what each climb does, held by a test; interruptions are not those of a real account."""
+    lines = ["| " + " | ".join(CLIMB_COLUMNS) + " |", "|---|---|---|---|---|"]
+    for stage in LADDER:
+        if said := _CLIMBS.get(stage.option):
+            capacity = "–".join(map(str, stage.capacity_rps)) if stage.capacity_rps else "nobody has said"
+            lines.append("| " + " | ".join((f"`{stage.name}`", capacity, *said)) + " |")
+    return "\n".join(lines)
+
+
 def _machines(stage: Stage) -> str:
     boxes = list(stage.boxes.values())
     said = f"{len(boxes)} × {boxes[0]}" if len(set(boxes)) == 1 else " + ".join(boxes)

@@ -46,6 +46,10 @@ class Dispatcher(DomainDispatcherApplication):
         return None
 
 
+def _document(environ: dict[str, Any], path: str) -> bytes | None:
+    return HOOKS.document(environ.get("HTTP_HOST", ""), path) if HOOKS.document else None
+
+
 def _service_application(service: Any) -> Any:
     if service is None:
         raise NotImplementedError("moto has no such service")
@@ -73,6 +77,8 @@ class Application:
             path.startswith(MOTO_PREFIX) and not environ.get(ADMIN_ALLOWED_KEY)
         ):
             answer = self._admin(environ, body)
+        elif (document := _document(environ, path)) is not None:
+            answer = Answer("200 OK", [("Content-Type", "application/octet-stream")], document)
         else:
             answer = self._serve(environ, body, started)
         start_response(answer.status, answer.headers)

@@ -65,6 +65,7 @@ class Hooks:
       kind that it does not know.
     * ``machine_state(instance_id)``: the machine's own state in EC2's words, ``None`` where there is none; so that an
       instance is ``stopping`` for as long as its machine is.
+    * ``document(host, path)``: a file that AWS publishes outside of its APIs; ``None`` where it is no such name.
     * ``advance_alarms(by)``: lets the alarms' clock run ahead by that much; the changes of state on the way.
     """
 
@@ -76,6 +77,7 @@ class Hooks:
     fault: Callable[[Mapping[str, Any]], str | None] | None = None
     machine_state: Callable[[str], str | None] | None = None
     advance_alarms: Callable[[timedelta], Sequence[Any]] | None = None
+    document: Callable[[str, str], bytes | None] | None = None
 
     def clear(self) -> None:
         """Take every hook away."""

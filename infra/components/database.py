@@ -12,7 +12,7 @@ from pulumi_aws import ec2, rds, ssm, vpc
 
 from infra.components.base import Component, Context
 from infra.core.instances import DatabaseClass
-from infra.core.naming import UNSET
+from infra.core.naming import DATABASE_ENDPOINT, DATABASE_WRITER, UNSET
 from infra.core.shape import Part
 
 PORT = 5432
@@ -119,15 +119,25 @@ class Database(Component):
         self.master_secret_arn = instance.master_user_secrets.apply(
             lambda secrets: str(secrets[0].secret_arn) if secrets else ""
         )
-        # Where backends write. Made once; moving the data moves it (docs/adr/0046), and no `pulumi up` puts it back.
         ssm.Parameter(
-            "database-url",
-            name=context.naming.parameter("database", "url"),
+            "database-endpoint",
+            name=context.naming.parameter(DATABASE_ENDPOINT),
+            type="String",
+            insecure_value=instance.endpoint,
+            tags=context.tags("database-endpoint"),
+            opts=self.child,
+        )
+        # Who writes. Made once; moving the data moves it (docs/adr/0046), and no `pulumi up` puts it back.
+        ssm.Parameter(
+            "database-writer",
+            name=context.naming.parameter(DATABASE_WRITER),
             type="String",
             insecure_value=(
-                pulumi.Output.concat("postgresql://", instance.endpoint, f"/{NAME}") if serves else UNSET
+                pulumi.Output.json_dumps({"epoch": 1, "end": "rds", "host": instance.address, "port": PORT})
+                if serves
+                else UNSET
             ),
-            tags=context.tags("database-url"),
+            tags=context.tags("database-writer"),
             opts=pulumi.ResourceOptions(parent=self, ignore_changes=["insecureValue"]),
         )
         self.register_outputs({})

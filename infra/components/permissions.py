@@ -9,7 +9,13 @@ import pulumi
 
 from infra.components.base import Context
 from infra.core.gpu.modes import Wanted
-from infra.core.naming import BACKUP_PASSPHRASE, DATABASE_PASSWORD, Naming
+from infra.core.naming import (
+    BACKUP_PASSPHRASE,
+    DATABASE_ENDPOINT,
+    DATABASE_PASSWORD,
+    DATABASE_WRITER,
+    Naming,
+)
 from infra.core.storage import BucketRole
 
 AGENT_NAMESPACE = "CWAgent"
@@ -59,8 +65,12 @@ def box_statements(
     key_arn: pulumi.Input[str],
     bucket_arns: Mapping[BucketRole, pulumi.Output[str]],
     log_group_arns: list[pulumi.Output[str]],
+    master_secret_arn: pulumi.Input[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """The statements of a box's role: agent, metrics, own logs, own parameters, own buckets, the key."""
+    """The statements of a box's role: agent, metrics, own logs, own parameters, own buckets, the key.
+
+    `master_secret_arn` is of the database whose rows the box moves, and whose application role it makes.
+    """
     statements: list[dict[str, Any]] = [
         _allow("SystemsManagerAgent", _SSM_AGENT, "*"),
         {
@@ -84,7 +94,7 @@ def box_statements(
         _allow(
             "Parameters",
             ["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath"],
-            [_parameters(context, part) for part in ("app", "app/*", "database/url", *_gpu(context))],
+            [_parameters(context, part) for part in ("app", "app/*", DATABASE_ENDPOINT, *_gpu(context))],
         ),
         # The box makes the pass phrase of its backups up at its first boot, and reads it ever after.
         _allow(
@@ -100,6 +110,15 @@ def box_statements(
         _allow("HostParameters", ["ssm:GetParameter"], _parameters(context, "host/*")),
         _allow("Key", ["kms:Decrypt", "kms:GenerateDataKey"], key_arn),
     ]
+    if master_secret_arn is not None:
+        statements += [
+            _allow(
+                "Writer",
+                ["ssm:GetParameter", "ssm:PutParameter"],
+                [_parameters(context, part) for part in (DATABASE_WRITER, DATABASE_PASSWORD)],
+            ),
+            _allow("MasterSecret", ["secretsmanager:GetSecretValue"], master_secret_arn),
+        ]
     for role, actions in _OBJECT_ACTIONS.items():
         if (arn := bucket_arns.get(role)) is None:
             continue

@@ -15,11 +15,17 @@ UNSET = "unset"
 """What a secret parameter holds until `scripts/account.py set` fills it; programs treat it as missing."""
 
 
-BACKUP_PASSPHRASE = "database/backup-passphrase"  # noqa: S105 a name, not what it holds
-"""The parameter that opens the backups, below the stack's path."""
-
 DATABASE_PASSWORD = "database/password"  # noqa: S105 a name, not what it holds
 """The parameter that the application opens its database with, below the stack's path."""
+
+DATABASE_WRITER = "database/writer"
+"""The parameter that says which database takes writes, below the stack's path (docs/adr/0046)."""
+
+DATABASE_ENDPOINT = "database/endpoint"
+"""The parameter that says where RDS answers, as HOST:PORT, below the stack's path."""
+
+BACKUP_PASSPHRASE = "database/backup-passphrase"  # noqa: S105 a name, not what it holds
+"""The parameter that opens the backups, below the stack's path."""
 
 
 WEBHOOK = "alarms/webhook"

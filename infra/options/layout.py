@@ -58,12 +58,14 @@ class Side(ABC):
 
     Attributes:
         entry: where requests go once this side serves.
+        boxes: its instances by the role that deploys know them by.
         backends: the boxes that reach the database, by logical name.
     """
 
     variants: ClassVar[dict[Option, type[Side]]] = {}
     option: ClassVar[Option]
     entry: Entry
+    boxes: Mapping[str, pulumi.Output[str]]
     backends: Mapping[str, Box]
 
     def __init_subclass__(cls, *, option: Option) -> None:
@@ -125,6 +127,7 @@ class Layout(pulumi.ComponentResource):
             "public_subnets": dict(self.network.public_subnet_ids),
             "alarm_topic": self.observability.alarm_topic_arn,
             "url": self.address.url,
+            "boxes": dict(self.sides[self.shape.serving].boxes),
             **self._parts(),
             **{name: value for side in self.sides.values() for name, value in side.outputs.items()},
         }
@@ -180,6 +183,7 @@ class Layout(pulumi.ComponentResource):
                 key_arn=key_arn,
                 bucket_arns={role: arn for role, arn in self.buckets.arns.items() if role in buckets},
                 log_group_arns=list(self.observability.log_group_arns.values()),
+                master_secret_arn=self._secret_for(box),
             ),
             openings=openings,
             user_data=user_data(
@@ -192,6 +196,13 @@ class Layout(pulumi.ComponentResource):
         )
         self.watched[box.name] = {"InstanceId": made.instance_id}
         return made
+
+    def _secret_for(self, box: core.Box) -> pulumi.Output[str] | None:
+        """Who may be the database's master: the backend, and the single box while rows move from or to it."""
+        moves = box.role is Role.BACKEND or (
+            box.role is Role.APP and self.context.settings.climbing is not None
+        )
+        return self.database.master_secret_arn if self.database is not None and moves else None
 
     def box_shape(self, role: Role, placement: Placement) -> core.Box:
         """The box of that role and placement in this layout's shape."""
@@ -266,7 +277,11 @@ class Layout(pulumi.ComponentResource):
             found["database"] = {
                 "endpoint": self.database.endpoint,
                 "master_secret": self.database.master_secret_arn,
+                "storage_gib": self.shape.database_gib,
             }
+            # Rows move where one end is on the box itself; elsewhere the backend makes the application's role.
+            side = self.sides.get(Option.SINGLE) or self.sides[self.shape.serving]
+            found["mover"] = next(iter(side.backends.values())).instance_id
         return found
 
 

@@ -52,6 +52,10 @@ class Private(Side, option=Option.PRIVATE):
             balancer.reaches(role, box.security_group_id)
             balancer.send_to(role, name, box.instance_id)
         self.entry = balancer.entry
+        self.boxes = {
+            Role.FRONTEND.value: self._frontend.instance_id,
+            Role.BACKEND.value: self._backend.instance_id,
+        }
         self.backends = {backend_shape.name: self._backend}
 
     @property

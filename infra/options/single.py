@@ -23,6 +23,7 @@ class Single(Side, option=Option.SINGLE):
         if layout.data_volume is not None:
             self._box.attach_volume(layout.data_volume.volume_id)
         self.entry = Entry(instance_id=self._box.instance_id)
+        self.boxes = {"single": self._box.instance_id}
         self.backends = {Role.APP.value: self._box}
 
     @property

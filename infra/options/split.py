@@ -46,6 +46,10 @@ class Split(Side, option=Option.SPLIT):
             public_ip=True,
         )
         self.entry = Entry(instance_id=self._frontend.instance_id)
+        self.boxes = {
+            Role.FRONTEND.value: self._frontend.instance_id,
+            Role.BACKEND.value: self._backend.instance_id,
+        }
         self.backends = {back.name: self._backend}
 
     @property

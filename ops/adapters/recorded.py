@@ -118,6 +118,7 @@ class _Recorder(mocks.Mocks):
             "publicIp": "203.0.113.9",
             "allocationId": f"eipalloc-{args.name}",
             "endpoint": f"{args.name}.mock:5432",
+            "address": f"{args.name}.mock",
             "dnsName": f"{args.name}.elb.mock",
             "zoneId": "ZMOCKBALANCER",
             "domainValidationOptions": [

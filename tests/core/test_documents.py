@@ -29,6 +29,12 @@ def test_the_readmes_ladder_is_what_the_price_books_say() -> None:
     assert said[1] == ladder.markdown()
 
 
+def test_the_readmes_climbs_are_what_the_ladder_says() -> None:
+    said = re.search(r"<!-- climbs -->\n(.*?)\n<!-- /climbs -->", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert said is not None
+    assert said[1] == ladder.climbs()
+
+
 def test_every_page_that_a_message_names_is_there_with_its_heading() -> None:
     missing = set()
     for name in TRACKED:

@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 
+from embedded.aws.faults import Fault, FaultKind
+from infra.core.stages import LADDER, Option, Role, find
 from tests.engine.test_refusals_on_the_engine import printed
 
 pytestmark = [pytest.mark.engine, pytest.mark.drill]
 
+STAGES = [stage.name for stage in LADDER if stage.built]
+RUNGS = [stage.name for stage in LADDER if stage.option is Option.SINGLE]
 STATEFUL = (
     "aws:ebs/volume:Volume", "aws:kms/key:Key", "aws:s3/bucket:Bucket", "aws:rds/instance:Instance",
 )  # fmt: skip
@@ -48,7 +52,29 @@ def step(project: Any, **changes: Any) -> None:
     assert replaced <= REPLACEABLE, replaced
     after = holding(project)
     assert {urn: after.get(urn) for urn in before} == before
+    assert_marked(project)
     project.up("--refresh", "--expect-no-changes")
+
+
+def refuse_bare_jumps(project: Any, stage: str) -> None:
+    """The word alone leads to no other option, and the preview says so."""
+    for there in STAGES:
+        if find(there).option is not find(stage).option:
+            refused = refusal(project, stage=there)
+            assert f"jumps from {stage}" in refused, refused
+    project.write(stage=stage)
+
+
+def mark(project: Any) -> None:
+    """An upload that has to be read wherever the stack rests."""
+    bucket = project.outputs()["buckets"]["uploads"]
+    project.client("s3").put_object(Bucket=bucket, Key="receipts/marker", Body=b"marked")
+
+
+def assert_marked(project: Any) -> None:
+    bucket = project.outputs()["buckets"]["uploads"]
+    found = project.client("s3").get_object(Bucket=bucket, Key="receipts/marker")
+    assert found["Body"].read() == b"marked"
 
 
 def walk(project: Any, before: str, to: str, kept: list[str]) -> None:
@@ -94,8 +120,11 @@ def test_from_one_box_to_two_and_back(named: Any) -> None:
     named.write(stage="single-8g")
     named.up()
     address = named.outputs()["eip"]
+    mark(named)
+    refuse_bare_jumps(named, "single-8g")
 
     walk(named, "single-8g", "split", kept=["box-data"])
+    refuse_bare_jumps(named, "split")
     assert set(holding(named)) == ALWAYS | {VOLUME, ADDRESS, DATABASE}
     assert instances(named) == {"frontend-public", "backend-public"}
     assert record(named)["ResourceRecords"] == [{"Value": address}]
@@ -106,12 +135,91 @@ def test_from_one_box_to_two_and_back(named: Any) -> None:
     assert named.outputs()["eip"] == address
 
 
+def test_a_climb_that_is_abandoned_leaves_what_stood_and_the_database_that_it_names(named: Any) -> None:
+    named.write(stage="single-8g")
+    named.up()
+    mark(named)
+    step(named, climb={"to": "split", "phase": "expanded"})
+    assert "lacks database" in refusal(named, climb=None)
+    step(named, climb=None, kept=["database"])
+    assert instances(named) == {"app"}
+
+    step(named, kept=["database"], released=["database"])
+    before = holding(named)
+    named.write(kept=[], released=[])
+    named.up()
+    assert set(before) - set(holding(named)) == {DATABASE}
+
+
+def test_an_address_that_somebody_deleted_is_seen_by_refresh_and_made_again(standing: Any) -> None:
+    ec2 = standing.client("ec2")
+    (address,) = ec2.describe_addresses()["Addresses"]
+    ec2.disassociate_address(AssociationId=address["AssociationId"])
+    ec2.release_address(AllocationId=address["AllocationId"])
+    standing.pulumi("refresh", "--yes")
+    assert standing.urns("aws:ec2/eip:Eip") == {}
+    standing.up()
+    assert set(standing.urns("aws:ec2/eip:Eip")) == {ADDRESS}
+    (box,) = ec2.describe_instances(InstanceIds=[standing.outputs()["instance_id"]])["Reservations"][0][
+        "Instances"
+    ]
+    assert box["PublicIpAddress"] == standing.outputs()["eip"]
+
+
+def test_a_database_whose_creation_fails_half_way_through_a_climb_is_made_by_the_next_up(
+    standing: Any,
+) -> None:
+    before = holding(standing)
+    standing.cloud.api.faults.add(
+        Fault(
+            FaultKind.API_FAILS,
+            service="rds",
+            action="CreateDBInstance",
+            times=None,
+            error_code="InternalFailure",
+        )
+    )
+    standing.write(climb={"to": "split", "phase": "expanded"})
+    failed = standing.up(check=False)
+    assert failed.returncode != 0
+    assert before.items() <= holding(standing).items()
+    standing.cloud.api.faults.clear()
+    standing.up()
+    assert set(holding(standing)) - set(before) == {DATABASE}
+    assert before.items() <= holding(standing).items()
+
+
+def test_every_rung_leads_to_every_other_by_the_word_alone_and_nothing_is_replaced(standing: Any) -> None:
+    before, box = holding(standing), standing.urns("aws:ec2/instance:Instance")
+    for rung in _every_pair(RUNGS):
+        standing.write(stage=rung)
+        standing.up()
+        assert (holding(standing), standing.urns("aws:ec2/instance:Instance")) == (before, box), rung
+        (found,) = standing.client("ec2").describe_instances(InstanceIds=list(box.values()))["Reservations"]
+        assert found["Instances"][0]["InstanceType"] == find(rung).boxes[Role.APP]
+    standing.up("--refresh", "--expect-no-changes")
+
+
+def _every_pair(names: list[str]) -> list[str]:
+    """A walk from the first name that goes each way between two of them once, and ends where it began."""
+    ways = {name: [each for each in names if each != name] for name in names}
+    stack, walked = [names[0]], []
+    while stack:
+        if ways[stack[-1]]:
+            stack.append(ways[stack[-1]].pop())
+        else:
+            walked.append(stack.pop())
+    return walked[::-1][1:]
+
+
 def test_from_public_boxes_to_private_ones_and_back(named: Any) -> None:
     named.write(stage="split")
     named.up()
     address = named.outputs()["eip"]
+    mark(named)
 
     walk(named, "split", "private", kept=["eip"])
+    refuse_bare_jumps(named, "private")
     assert set(holding(named)) == ALWAYS | {ADDRESS, DATABASE}
     assert instances(named) == {"frontend-private", "backend-private"}
     assert record(named)["AliasTarget"]["DNSName"].rstrip(".") == named.outputs()["balancer"]

@@ -229,7 +229,7 @@ def test_the_dns_record_is_a_switch(program: Run) -> None:
 def test_the_outputs_are_those_that_are_promised(program: Run) -> None:
     assert set(program().outputs) == {
         "url", "instance_id", "volume_id", "eip", "stage", "option", "buckets", "alarm_topic", "key_arn", "vpc_id",
-        "public_subnets",
+        "public_subnets", "boxes",
     }  # fmt: skip
     assert program().outputs["url"] == "https://203.0.113.9"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -136,12 +137,41 @@ def test_what_is_released_is_protected_no_more_and_everything_else_still_is(prog
     assert found.one("aws:ec2/eip:Eip").options["protect"]
 
 
-def test_the_database_address_waits_unset_for_the_data_where_a_climb_made_the_database(program: Run) -> None:
-    fresh = program(SPLIT).one("aws:ssm/parameter:Parameter", "database-url")
-    assert fresh.inputs["insecureValue"].startswith("postgresql://")
+def test_the_record_of_the_writer_waits_unset_for_the_data_where_a_climb_made_the_database(
+    program: Run,
+) -> None:
+    fresh = program(SPLIT).one("aws:ssm/parameter:Parameter", "database-writer")
+    assert json.loads(fresh.inputs["insecureValue"]) == {
+        "epoch": 1,
+        "end": "rds",
+        "host": "database.mock",
+        "port": 5432,
+    }
     assert fresh.options["ignore_changes"] == ["insecureValue"]
+    endpoint = program(SPLIT).one("aws:ssm/parameter:Parameter", "database-endpoint")
+    assert endpoint.inputs["insecureValue"] == "database.mock:5432"
     climbing = program({"terrace:climb": {"to": "split", "phase": "expanded"}})
-    assert climbing.one("aws:ssm/parameter:Parameter", "database-url").inputs["insecureValue"] == "unset"
+    record = climbing.one("aws:ssm/parameter:Parameter", "database-writer")
+    assert record.inputs["insecureValue"] == "unset"
+
+
+def test_the_single_box_may_be_the_databases_master_only_while_rows_move(program: Run) -> None:
+    def may(changes: dict[str, Any], box: str) -> bool:
+        return "MasterSecret" in program(changes).one("aws:iam/rolePolicy:RolePolicy", box).inputs["policy"]
+
+    assert may({"terrace:climb": {"to": "split", "phase": "expanded"}}, "app")
+    assert not may({"terrace:kept": ["database"]}, "app")
+    assert may(SPLIT, "backend-public")
+    assert not may(SPLIT, "frontend-public")
+
+
+def test_deploys_and_moves_find_their_boxes_in_the_outputs(program: Run) -> None:
+    split = program(SPLIT).outputs
+    assert set(split["boxes"]) == {"frontend", "backend"}
+    assert split["mover"] == split["boxes"]["backend"]
+    climbing = program({"terrace:climb": {"to": "split", "phase": "expanded"}}).outputs
+    assert climbing["mover"] == climbing["boxes"]["single"]
+    assert program({"terrace:climb": {"to": "split", "phase": "moved"}}).outputs["mover"] == climbing["mover"]
 
 
 @pytest.mark.parametrize(("nat", "gateways"), [("one", 1), ("per-zone", 2)])

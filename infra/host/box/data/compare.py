@@ -1,0 +1,158 @@
+"""The only place for what makes two databases the same: read on each side, compared as plain values."""
+
+# ruff: noqa: S608 - the names in queries are constants of ours, or quoted by format() on the server
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from infra.host.box.data.ends import DATABASE, End
+
+OURS = "not in ('pg_catalog', 'information_schema')"
+NEAREST = 10
+"""How many neighbours a vector query asks for."""
+SHOWN_LINES = 5
+
+_UNSAID = re.compile(r"^(--|SET |SELECT pg_catalog\.set_config|\\(un)?restrict |COMMENT ON EXTENSION|\s*$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """What a database holds."""
+
+    schema: tuple[str, ...]
+    tables: Mapping[str, tuple[int, str]]
+    """Rows and checksum by table."""
+    sequences: Mapping[str, str]
+    extensions: Mapping[str, str]
+    vectors: Mapping[str, str]
+    """Distances to the nearest neighbours, by column."""
+    large_objects: int
+
+
+def version(text: str) -> tuple[int, ...]:
+    """The numbers of an extension's version, for comparing."""
+    return tuple(int(each) for each in re.findall(r"\d+", text))
+
+
+def census(end: End) -> Census:
+    """Reads it all; nothing may write meanwhile."""
+    said = end.run(
+        ["pg_dump", "--schema-only", "--no-owner", "--no-privileges", "--no-publications", "-d", DATABASE]
+    )
+    schema = tuple(line for line in said.splitlines() if not _UNSAID.match(line))
+    return Census(
+        schema,
+        {name: _rows(end, name) for name in _names(end, "relkind in ('r', 'm')")},
+        {
+            name: end.sql(f"select last_value || ' ' || is_called from {name}", database=DATABASE)
+            for name in _names(end, "relkind = 'S'")
+        },
+        extensions(end),
+        {f"{table}.{column}": _nearest(end, table, column) for table, column in _vectors(end)},
+        int(end.sql("select count(*) from pg_largeobject_metadata", database=DATABASE)),
+    )
+
+
+def extensions(end: End) -> dict[str, str]:
+    """Installed extensions with their versions."""
+    return _pairs(end, "select extname, extversion from pg_extension where extname <> 'plpgsql'")
+
+
+def available(end: End) -> dict[str, str]:
+    """Extensions that could be made, with the version that would come; asked of any database."""
+    return _pairs(end, "select name, default_version from pg_available_extensions", database="postgres")
+
+
+def differences(source: Census, target: Census) -> list[str]:
+    """Sentences about everything in which the target is not the source; none when it is the same."""
+    return [
+        *_schemas(source.schema, target.schema),
+        *_maps("table", source.tables, target.tables, lambda each: f"{each[0]} rows, checksum {each[1]}"),
+        *_maps("sequence", source.sequences, target.sequences, str),
+        *_maps("vector query on", source.vectors, target.vectors, str),
+        *(
+            f"extension {name} is {target.extensions.get(name, 'missing')}, the source has {found}"
+            for name, found in source.extensions.items()
+            if version(target.extensions.get(name, "")) < version(found)
+        ),
+        *(
+            [f"large objects: {target.large_objects}, the source has {source.large_objects}"]
+            if source.large_objects != target.large_objects
+            else []
+        ),
+    ]
+
+
+def _schemas(source: tuple[str, ...], target: tuple[str, ...]) -> Iterator[str]:
+    lacks = [line for line in source if line not in set(target)][:SHOWN_LINES]
+    has = [line for line in target if line not in set(source)][:SHOWN_LINES]
+    yield from (f"schema lacks: {line.strip()}" for line in lacks)
+    yield from (f"schema has besides: {line.strip()}" for line in has)
+
+
+def _maps(what: str, source: Mapping[str, Any], target: Mapping[str, Any], say: Any) -> Iterator[str]:
+    for name in sorted({*source, *target}):
+        one, other = source.get(name), target.get(name)
+        if one != other:
+            yield (
+                f"{what} {name}: {say(other) if other is not None else 'missing'}, "
+                f"the source has {say(one) if one is not None else 'none'}"
+            )
+
+
+def _pairs(end: End, query: str, *, database: str = DATABASE) -> dict[str, str]:
+    found = end.sql(
+        f"select coalesce(json_object_agg(a, b), '{{}}') from ({query}) q(a, b)", database=database
+    )
+    values: dict[str, str] = json.loads(found)
+    return values
+
+
+def _names(end: End, condition: str) -> list[str]:
+    found = end.sql(
+        "select coalesce(json_agg(n order by n), '[]') from (select format('%I.%I', nspname, relname) n "
+        "from pg_class c join pg_namespace s on s.oid = relnamespace "
+        f"where {condition} and nspname {OURS} and nspname not like 'pg_%'"
+        "  and not exists (select from pg_depend d where d.objid = c.oid and d.deptype = 'e')) q",
+        database=DATABASE,
+    )
+    names: list[str] = json.loads(found)
+    return names
+
+
+def _rows(end: End, table: str) -> tuple[int, str]:
+    """Count and a checksum that does not depend on order: two sums of 64-bit hashes of the row's text."""
+    found = end.sql(
+        "select count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0), "
+        f"coalesce(sum(hashtextextended(t::text, 1)::numeric), 0) from {table} t",
+        database=DATABASE,
+    )
+    count, one, other = found.split("|")
+    return int(count), f"{int(one) & (2**64 - 1):016x}{int(other) & (2**64 - 1):016x}"
+
+
+def _vectors(end: End) -> list[tuple[str, str]]:
+    found = end.sql(
+        "select coalesce(json_agg(json_build_array(format('%I.%I', nspname, relname), quote_ident(attname))), "
+        "'[]') from (select nspname, relname, attname from pg_attribute a "
+        "join pg_class c on c.oid = attrelid join pg_namespace s on s.oid = relnamespace "
+        f"join pg_type t on t.oid = atttypid where typname = 'vector' and relkind = 'r' and nspname {OURS} "
+        "order by 1, 2, 3) q",
+        database=DATABASE,
+    )
+    return [(table, column) for table, column in json.loads(found)]
+
+
+def _nearest(end: End, table: str, column: str) -> str:
+    """Rounded: the last bits of a distance may differ between processors."""
+    return end.sql(
+        f"with asked as (select {column} v from {table} where {column} is not null order by {column}::text limit 1) "
+        f"select string_agg(round(d::numeric, 5)::text, ' ' order by d) from (select {column} <-> v d "
+        f"from {table}, asked where {column} is not null order by {column} <-> v limit {NEAREST}) q",
+        database=DATABASE,
+    )

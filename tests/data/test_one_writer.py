@@ -1,0 +1,284 @@
+"""A move cut short at any step leaves one writer at most, and the same commands, or `back`, lead to exactly one."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from infra.core.errors import TerraceError
+from infra.core.naming import UNSET
+from infra.host.box.data import compare, work
+from infra.host.box.data.application import environment
+from infra.host.box.data.compare import Census, differences
+from infra.host.box.data.ends import End, Mark, State
+from infra.host.box.data.record import BOX, RDS, Record, Writer, scram
+from infra.host.box.data.work import DifferentError, Move
+from ops.data import Databases, RefusedError, ask
+
+
+class CutError(Exception):
+    """The process ended here."""
+
+
+@dataclass
+class Life:
+    """How many changes are left until the process is cut."""
+
+    left: int = 10_000
+
+    def change(self) -> None:
+        if self.left == 0:
+            raise CutError
+        self.left -= 1
+
+
+@dataclass
+class Database:
+    """A database as far as a move sees it: its mark, who may write, what it holds."""
+
+    name: str
+    life: Life
+    found: Mark
+    rows: int = 0
+    may_write: bool = False
+
+    def mark(self) -> Mark:
+        return self.found
+
+    def exists(self) -> bool:
+        return True
+
+    def tables(self) -> int:
+        return 1 if self.rows else 0
+
+    def bytes(self) -> int:
+        return 1024
+
+    def sql(self, query: str, *, database: str = "postgres") -> str:
+        return "{}" if "json_object_agg" in query else ""
+
+    def run(self, argv: list[str]) -> str:
+        self.life.change()
+        if argv[0] == "pg_restore" and "--exit-on-error" in argv:
+            self.rows = 2000
+        return ""
+
+    def fence(self, epoch: int) -> None:
+        self.life.change()
+        self.found, self.may_write = Mark(State.FENCED, epoch), False
+
+    def empty(self, epoch: int, verifier: str) -> str:
+        self.life.change()
+        assert self.found.state is not State.OPEN
+        self.found, self.rows, self.may_write = Mark(State.COPYING, epoch), 0, False
+        return ""
+
+    def close(self, epoch: int) -> None:
+        self.life.change()
+        self.found = Mark(State.COPIED, epoch)
+
+    def open(self, epoch: int) -> None:
+        self.life.change()
+        assert self.found.epoch <= epoch
+        self.found, self.may_write = Mark(State.OPEN, epoch), True
+
+
+@dataclass
+class Parameters:
+    """SSM, as far as it is used."""
+
+    life: Life
+    values: dict[str, str] = field(default_factory=dict)
+
+    def get_parameter(self, *, Name: str, WithDecryption: bool) -> dict[str, Any]:  # noqa: N803 as boto3 has them
+        return {"Parameter": {"Value": self.values.get(Name, UNSET)}}
+
+    def put_parameter(self, *, Name: str, Value: str, Type: str, Overwrite: bool) -> None:  # noqa: N803 as boto3 has them
+        self.life.change()
+        self.values[Name] = Value
+
+
+@dataclass
+class Stack:
+    """A box whose database is the writer, an RDS instance beside it, and the move between them."""
+
+    scratch: Path
+    life: Life = field(default_factory=Life)
+
+    def __post_init__(self) -> None:
+        self.box = Database(BOX, self.life, Mark(State.OPEN), rows=2000, may_write=True)
+        self.rds = Database(RDS, self.life, Mark(State.ABSENT))
+        ends = cast("dict[str, End]", {BOX: self.box, RDS: self.rds})
+        record = Record(Parameters(self.life), "/terrace/dev")
+        where = {BOX: Writer(0, BOX), RDS: Writer(0, RDS, "rds.mock")}
+        self.move = Move(ends, where, record, self.scratch, {})
+
+    def writers(self) -> list[str]:
+        return [each.name for each in (self.box, self.rds) if each.may_write]
+
+    def whole_move(self) -> None:
+        self.move.copy(lambda _: None)
+        self.move.switch(lambda _: None)
+
+
+@pytest.fixture
+def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    monkeypatch.setattr(work.shutil, "chown", lambda *_: None)
+    monkeypatch.setattr(
+        compare, "census", lambda end: Census((), {"receipts": (end.rows, "sum")}, {}, {}, {}, 0)
+    )
+    return Stack(tmp_path)
+
+
+@pytest.mark.parametrize("changes", range(12))
+def test_cut_at_any_change_there_is_one_writer_at_most_and_the_same_commands_end_the_move(
+    stack: Stack, changes: int
+) -> None:
+    stack.life.left = changes
+    try:
+        stack.whole_move()
+    except CutError:
+        assert len(stack.writers()) <= 1
+    stack.life.left = 10_000
+    if stack.move.record.read().end == BOX:
+        stack.move.copy(lambda _: None)
+    stack.move.switch(lambda _: None)
+    assert stack.writers() == [RDS]
+    assert stack.rds.rows == 2000
+    assert stack.move.record.read() == Writer(1, RDS, "rds.mock")
+
+
+@pytest.mark.parametrize("changes", range(6))
+def test_cut_before_the_record_names_the_new_one_back_opens_the_old_one(stack: Stack, changes: int) -> None:
+    stack.life.left = changes
+    with pytest.raises(CutError):
+        stack.whole_move()
+    stack.life.left = 10_000
+    assert stack.move.record.read().end == BOX
+    stack.move.back(lambda _: None)
+    assert stack.writers() == [BOX]
+    assert stack.rds.found.state is not State.COPIED
+
+
+def test_after_the_switch_back_is_refused_because_the_old_one_lacks_rows(stack: Stack) -> None:
+    stack.whole_move()
+    with pytest.raises(DifferentError, match="lacks what it took since"):
+        stack.move.back(lambda _: None)
+    assert stack.writers() == [RDS]
+
+
+def test_a_copy_with_other_rows_is_not_switched_to(stack: Stack) -> None:
+    stack.move.copy(lambda _: None)
+    stack.rds.rows -= 1
+    with pytest.raises(DifferentError, match=r"receipts: 1999 rows.*source has 2000 rows"):
+        stack.move.switch(lambda _: None)
+    assert stack.writers() == []
+    assert stack.move.record.read().end == BOX
+
+
+def test_a_rehearsal_fences_nothing_and_is_never_switched_to(stack: Stack) -> None:
+    stack.move.copy(lambda _: None, rehearse=True)
+    assert stack.writers() == [BOX]
+    with pytest.raises(DifferentError, match="no whole copy"):
+        stack.move.switch(lambda _: None)
+
+
+def test_a_target_that_is_too_small_is_refused_before_the_fence(stack: Stack) -> None:
+    small = Move(stack.move.ends, stack.move.where, stack.move.record, stack.scratch, {RDS: 1})
+    with pytest.raises(DifferentError, match="room for 0 MiB"):
+        small.copy(lambda _: None)
+    assert stack.writers() == [BOX]
+
+
+def test_a_record_of_a_later_epoch_is_never_overwritten(stack: Stack) -> None:
+    stack.move.record.write(Writer(5, RDS, "rds.mock"))
+    with pytest.raises(TerraceError, match="later than 4"):
+        stack.move.record.write(Writer(4, BOX))
+
+
+def test_an_extension_that_is_older_on_the_target_is_a_difference() -> None:
+    newer, older = (Census((), {}, {}, {"vector": version}, {}, 0) for version in ("0.8.2", "0.8.0"))
+    assert differences(older, newer) == []
+    assert differences(newer, older) == ["extension vector is 0.8.0, the source has 0.8.2"]
+
+
+def test_every_kind_of_difference_is_said() -> None:
+    one = Census(("create table a ();",), {"a": (1, "x")}, {"s": "7 t"}, {}, {"a.v": "0.1"}, 1)
+    other = Census(("create table b ();",), {"a": (1, "y")}, {"s": "6 t"}, {}, {"a.v": "0.2"}, 0)
+    said = " / ".join(differences(one, other))
+    for each in (
+        "schema lacks",
+        "schema has besides",
+        "table a",
+        "sequence s",
+        "vector query on a.v",
+        "large",
+    ):
+        assert each in said
+
+
+def test_the_verifier_proves_the_exchange_of_rfc_7677() -> None:
+    salt = base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ==")
+    server_key = base64.b64decode(scram("pencil", salt).rpartition(":")[2])
+    nonce = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
+    exchange = f"n=user,r=rOprNGfwEbeRWgbNEkqO,r={nonce},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,c=biws,r={nonce}"
+    signature = hmac.digest(server_key, exchange.encode(), hashlib.sha256)
+    assert base64.b64encode(signature).decode() == "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
+
+
+@dataclass
+class Said:
+    """What a box answers."""
+
+    exit_code: int
+    stdout: str = ""
+    stderr: str = ""
+    asked: list[str] = field(default_factory=list)
+
+    def run(self, instance_id: str, script: str, *, seconds: float) -> Said:
+        self.asked.append(script)
+        return self
+
+
+OUTPUTS = {
+    "mover": "i-1",
+    "database": {"endpoint": "db:5432", "master_secret": "arn:secret", "storage_gib": 20},
+}
+
+
+def test_a_refusal_of_the_box_is_told_as_one() -> None:
+    place = Databases.of(OUTPUTS, parameters="/terrace/dev", region="ap-northeast-2")
+    with pytest.raises(RefusedError, match="holds no whole copy"):
+        ask(Said(4, stderr="rds: holds no whole copy. Make one: copy"), place, "switch")
+    with pytest.raises(TerraceError) as failed:
+        ask(Said(1, stderr="rds: pg_restore: ended with 1"), place, "copy")
+    assert not isinstance(failed.value, RefusedError)
+
+
+def test_what_is_asked_of_the_box_names_a_secret_and_holds_none() -> None:
+    box = Said(0, stdout=json.dumps({"next": "copy"}), stderr="a\n\nb\n")
+    place = Databases.of(OUTPUTS, parameters="/terrace/dev", region="ap-northeast-2")
+    assert ask(box, place, "plan") == {"next": "copy", "said": ["a", "b"]}
+    assert box.asked == [
+        "terrace-data plan --region ap-northeast-2 --parameters /terrace/dev --endpoint db:5432 "
+        "--master-secret arn:secret --storage-gib 20"
+    ]
+
+
+def test_a_stack_with_one_database_has_nothing_to_move_to() -> None:
+    with pytest.raises(TerraceError, match="has no RDS instance"):
+        Databases.of({"mover": "i-1"}, parameters="/terrace/dev", region="ap-northeast-2")
+
+
+def test_the_application_verifies_the_server_and_its_password_may_hold_anything() -> None:
+    told = environment("db.mock:5432", "a/b@c")
+    assert told["DATABASE_URL"].startswith("postgresql://app:a%2Fb%40c@db.mock:5432/app?sslmode=verify-full")
+    assert "a/b@c" not in told["SPRING_DATASOURCE_URL"]
+    assert "sslmode=verify-full" in told["SPRING_DATASOURCE_URL"]
