@@ -196,9 +196,9 @@ def _one_box(what: Seen) -> Iterator[Candidate]:
                        "a fixed type pays")  # fmt: skip
     for to in _singles():
         its = instance_type(to.boxes[Role.APP])
-        larger = its.memory_gib > own.memory_gib
-        fixed = not its.burstable
-        if to is what.stage or larger != wants_larger or fixed != (wants_fixed or not own.burstable):
+        right_size = its.memory_gib > own.memory_gib if wants_larger else its.memory_gib == own.memory_gib
+        right_family = its.burstable is (own.burstable and not wants_fixed)
+        if to is what.stage or not right_size or not right_family:
             continue
         yield to, None, tuple(reasons)
 
@@ -273,10 +273,10 @@ def _singles() -> list[Stage]:
 
 
 def _below(its: InstanceType, own: InstanceType) -> bool:
-    """Less memory, or as much without fixed performance: what costs less."""
-    return its.memory_gib < own.memory_gib or (
-        its.memory_gib == own.memory_gib and its.burstable and not own.burstable
-    )
+    """Less memory of the same kind, or as much without fixed performance: what costs less."""
+    if its.memory_gib == own.memory_gib:
+        return its.burstable and not own.burstable
+    return its.memory_gib < own.memory_gib and its.burstable is own.burstable
 
 
 def _most(row: Row | None) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -49,6 +50,24 @@ class Clone:
         if code is not None and done.returncode != code:
             pytest.fail(f"scale_up {arguments} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
+
+    def killed(self, point: str, *arguments: str) -> None:
+        """Runs it until it dies at that point of tests/climb/child.py."""
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "tests" / "climb" / "child.py"), point, *arguments],
+            cwd=self.directory,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SECONDS,
+            start_new_session=True,
+        )
+        if done.returncode != -signal.SIGKILL:
+            pytest.fail(
+                f"{point} was not reached ({done.returncode})\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+            )
 
     def plan(self, to: str, *arguments: str, code: int = 10) -> dict[str, Any]:
         """A plan; what it printed as JSON."""
