@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from ipaddress import ip_network
@@ -24,18 +25,22 @@ from infra.core import network
 from infra.core.errors import Fault, TerraceError, nearest
 from infra.core.gpu import definition as gpu_definition
 from infra.core.gpu.modes import Wanted
+from infra.core.instances import DATABASE_CLASSES, INSTANCE_TYPES, Architecture
 from infra.core.naming import FAKE_AMI, CostCenter, Environment, Naming, Team, mandatory_tags
 from infra.core.prices import DEFAULT_BOOK
 from infra.core.prices import load as load_book
-from infra.core.shape import shape
-from infra.core.stages import Stage, find
+from infra.core.shape import Climb, Nat, Part, Phase, Shape, Sizes, shape
+from infra.core.stages import LADDER, Option, Role, Stage, find
 from infra.core.thresholds import Facts
-from infra.core.transition import Standing
+from infra.core.transition import Standing, climb_faults
 
 NAMESPACE = "terrace"
 SMALLEST_VOLUME_GIB = 20
 LARGEST_VOLUME_GIB = 16384
 """A gp3 volume holds 1 GiB to 16 TiB (EBS User Guide, "General Purpose SSD volumes")."""
+
+LARGEST_DATABASE_GIB = 65536
+"""RDS for PostgreSQL on gp3 holds 20 GiB to 64 TiB (RDS User Guide, "Amazon RDS DB instance storage")."""
 
 LOG_RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557)
 """What PutRetentionPolicy takes, of up to seven years (CloudWatch Logs API reference)."""
@@ -56,6 +61,33 @@ def _stage_name(value: str) -> str:
     except TerraceError as error:
         _refuse_first(list(error.faults))
         raise
+
+
+def _climb_to(value: str) -> str:
+    try:
+        return find(value, path="terrace:climb.to").name
+    except TerraceError as error:
+        _refuse_first(list(error.faults))
+        raise
+
+
+def _box_type(value: str) -> str:
+    known = [each.name for each in INSTANCE_TYPES.values() if each.architecture is Architecture.ARM64]
+    if value not in known:
+        raise _refuse(
+            f"{value!r} is no instance type that a box can have (arm64)",
+            f"Use one of {', '.join(known)}{nearest(value, known)}",
+        )
+    return value
+
+
+def _database_class(value: str) -> str:
+    if value not in DATABASE_CLASSES:
+        raise _refuse(
+            f"{value!r} is no database class of this project",
+            f"Use one of {', '.join(DATABASE_CLASSES)}{nearest(value, DATABASE_CLASSES)}",
+        )
+    return value
 
 
 def _ami(value: str) -> str:
@@ -134,6 +166,7 @@ def _decoded(value: object) -> object:
     return value
 
 
+BoxType = Annotated[str, AfterValidator(_box_type)]
 Email = Annotated[str, AfterValidator(_email)]
 Variable = Annotated[str, AfterValidator(_variable)]
 SourceCidr = Annotated[str, AfterValidator(_source_cidr)]
@@ -238,6 +271,51 @@ class Dns(_Model):
     )
 
 
+class ClimbTo(_Model):
+    """A climb across options while it goes on."""
+
+    to: Annotated[str, AfterValidator(_climb_to)] = Field(
+        description="the stage that the stack climbs to", examples=["split"]
+    )
+    phase: Phase = Field(
+        description="expanded: both sides stand, the old one serves; moved: the new one serves",
+        examples=["expanded"],
+    )
+
+
+class Machines(_Model):
+    """Sizes of the stages with two boxes and a database."""
+
+    frontend: BoxType = Field(default="t4g.small", description="instance type of the frontend box")
+    backend: BoxType = Field(default="t4g.small", description="instance type of the backend box")
+    database: Annotated[str, AfterValidator(_database_class)] = Field(
+        default="db.t4g.micro", description="RDS instance class"
+    )
+    database_gib: int = Field(
+        default=SMALLEST_VOLUME_GIB, ge=SMALLEST_VOLUME_GIB, le=LARGEST_DATABASE_GIB,
+        description="storage of the database in GiB; it only ever grows",
+    )  # fmt: skip
+
+
+class Edge(_Model):
+    """How the world reaches private boxes, and they the world."""
+
+    nat: Nat = Field(
+        default=Nat.ONE, description="NAT gateways: one, or per-zone; none is refused with its reasons"
+    )
+    certificate_arn: str | None = Field(
+        default=None,
+        pattern=r"^arn:aws:acm:[a-z0-9-]+:\d{12}:certificate/[0-9a-f-]{36}$",
+        description="an issued ACM certificate, where the domain's DNS is not in Route 53",
+    )
+    idle_timeout_seconds: int = Field(
+        default=3600, ge=1, le=4000, description="how long the load balancer holds a silent connection"
+    )
+    drain_seconds: int = Field(
+        default=60, ge=0, le=3600, description="how long a box that leaves may finish its requests"
+    )
+
+
 class Gpu(_Model):
     """The GPU endpoint; what it is stands in runpod/endpoint.yaml, how it is switched in runpod/policy.yaml."""
 
@@ -269,6 +347,15 @@ class Settings(_Model):
     stage: Annotated[str, AfterValidator(_stage_name)] = Field(
         description="where on the ladder the stack stands", examples=["single-8g"]
     )
+    climb: ClimbTo | None = Field(
+        default=None, description="to and phase, only while a climb across options goes on: docs/climbing.md"
+    )
+    kept: tuple[Part, ...] = Field(
+        default=(), description="what stays of an earlier option: box-data, database, eip"
+    )
+    released: tuple[Part, ...] = Field(
+        default=(), description="what of kept is protected no more, so that it can be given up"
+    )
     environment: Environment = Field(
         description="dev, staging or prod; prod retains its data and takes no stand-in values",
         examples=["dev"],
@@ -292,6 +379,8 @@ class Settings(_Model):
         default=100, ge=SMALLEST_VOLUME_GIB, le=LARGEST_VOLUME_GIB,
         description="size of the data volume in GiB; it only ever grows",
     )  # fmt: skip
+    machines: Machines = Field(default_factory=Machines, description="sizes from stage split on")
+    edge: Edge = Field(default_factory=Edge, description="load balancer and NAT of stage private")
     cpu_credits: Literal["unlimited", "standard"] = Field(
         default="unlimited", description="what a burstable box does without credits: pay, or slow down"
     )
@@ -321,6 +410,29 @@ class Settings(_Model):
         return find(self.stage)
 
     @property
+    def climbing(self) -> Climb | None:
+        """The climb that goes on."""
+        return Climb(find(self.climb.to), self.climb.phase) if self.climb is not None else None
+
+    @property
+    def sizes(self) -> Sizes:
+        """What the stack sets in place of the ladder's own sizes."""
+        machines = self.machines
+        return Sizes(
+            data_volume_gib=self.data_volume_gib,
+            boxes={Role.FRONTEND: machines.frontend, Role.BACKEND: machines.backend},
+            database_class=machines.database,
+            database_gib=machines.database_gib,
+            nat=self.edge.nat,
+            zones=len(self.zones),
+        )
+
+    @property
+    def shape(self) -> Shape:
+        """What stands with these settings."""
+        return shape(self.rung, climb=self.climbing, kept=self.kept, sizes=self.sizes)
+
+    @property
     def retains_data(self) -> bool:
         """Whether what holds data outlives even a `pulumi destroy`."""
         return self.environment is Environment.PROD
@@ -342,10 +454,10 @@ class Settings(_Model):
     @property
     def facts(self) -> Facts:
         """What the alarms of this stack are computed from."""
-        return Facts(
-            shape(self.rung, data_volume_gib=self.data_volume_gib),
-            self.cpu_credits,
-            budget=self.budget is not None,
+        standing = self.shape
+        facts = Facts(standing, self.cpu_credits, budget=self.budget is not None)
+        return (
+            replace(facts, database_connections=standing.database.connections) if standing.database else facts
         )
 
     def standing(self, naming: Naming) -> Standing:
@@ -358,6 +470,11 @@ class Settings(_Model):
             vpc_cidr=self.network.cidr,
             stage=self.stage,
             data_volume_gib=self.data_volume_gib,
+            climb_to=self.climb.to if self.climb else "",
+            climb_phase=self.climb.phase.value if self.climb else "",
+            kept=tuple(sorted(part.value for part in self.kept)),
+            released=tuple(sorted(part.value for part in self.released)),
+            database_gib=self.machines.database_gib,
             gpu="" if self.gpu.mode is Wanted.OFF else naming.physical(gpu_definition.load().name),
             gpu_remove=self.gpu.remove,
         )
@@ -465,6 +582,8 @@ def _between_fields(values: Mapping[str, Any], faulty: set[str]) -> Iterator[Fau
             f"{FAKE_AMI} is the embedded cloud's stand-in, which no prod stack takes",
             "Fill it with: scripts/account.py ami --stack STACK",
         )
+    yield from _of_the_climb(values, faulty)
+    yield from _of_private_stages(values, faulty)
     gpu = values.get("gpu")
     if isinstance(gpu, Mapping) and gpu.get("mode") == Wanted.ACTIVE and not gpu.get("activeUntil"):
         yield Fault(
@@ -482,6 +601,68 @@ def _between_fields(values: Mapping[str, Any], faulty: set[str]) -> Iterator[Fau
     if values.get("dns") and not values.get("domain") and f"{NAMESPACE}:domain" not in faulty:
         yield Fault(
             f"{NAMESPACE}:domain", "is missing where terrace:dns is set", "Give the name of the record"
+        )
+
+
+def _stages(values: Mapping[str, Any]) -> tuple[Stage | None, Stage | None]:
+    """The stage and the one that is climbed to, as far as their names are right."""
+    by_name = {each.name: each for each in LADDER if each.built}
+    climb = values.get("climb")
+    to = climb.get("to") if isinstance(climb, Mapping) else None
+    stage = values.get("stage")
+    return (
+        by_name.get(stage) if isinstance(stage, str) else None,
+        by_name.get(to) if isinstance(to, str) else None,
+    )
+
+
+def _of_the_climb(values: Mapping[str, Any], faulty: set[str]) -> Iterator[Fault]:
+    stage, to = _stages(values)
+    if stage is not None and to is not None:
+        yield from climb_faults(stage, to)
+    kept, released = values.get("kept") or [], values.get("released") or []
+    if f"{NAMESPACE}:kept" in faulty or not isinstance(kept, list) or not isinstance(released, list):
+        return
+    for part in released:
+        if part in set(Part) and part not in kept:
+            yield Fault(
+                f"{NAMESPACE}:released",
+                f"names {part}, which is not in {NAMESPACE}:kept",
+                "Release only what is kept; take it out of both once the release stands",
+            )
+
+
+def _of_private_stages(values: Mapping[str, Any], faulty: set[str]) -> Iterator[Fault]:
+    """What the load balancer and boxes without an address ask for."""
+    if all(each is None or each.option is not Option.PRIVATE for each in _stages(values)):
+        return
+    domain, dns = values.get("domain"), values.get("dns")
+    edge = values.get("edge") if isinstance(values.get("edge"), Mapping) else {}
+    if not domain and f"{NAMESPACE}:domain" not in faulty:
+        yield Fault(
+            f"{NAMESPACE}:domain",
+            "is missing: the load balancer of this stage speaks HTTPS, and a certificate is made for a name",
+            "Give the service's name, such as app.example.com",
+        )
+    if isinstance(domain, str) and not dns:
+        if domain.count(".") == 1:
+            yield Fault(
+                f"{NAMESPACE}:domain",
+                f"{domain!r} is the apex of a zone that is not in Route 53: a load balancer is reached by a "
+                "CNAME, and an apex cannot have one",
+                f"Use a name below it, such as app.{domain}, or bring the zone to Route 53 (terrace:dns.zoneId)",
+            )
+        if not (edge or {}).get("certificateArn"):
+            yield Fault(
+                f"{NAMESPACE}:edge.certificateArn",
+                "is missing where the domain's DNS is not in Route 53: nobody here can prove the domain",
+                "Request a certificate in ACM, write its CNAME into your DNS, and give the ARN once it is issued",
+            )
+    if (edge or {}).get("nat") == Nat.NONE:
+        yield Fault(
+            f"{NAMESPACE}:edge.nat",
+            "is none: the GPU workers' API, package mirrors and webhooks could not be reached",
+            f"Use {Nat.ONE} or {Nat.PER_ZONE}; none waits for a bundle that carries its packages",
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pulumi
 
 from infra.core.naming import Naming
+from infra.core.shape import Part
 from infra.settings import Settings
 
 
@@ -33,19 +34,24 @@ class Context:
             **more,
         }
 
+    def protects(self, part: Part | None = None) -> bool:
+        """Whether deletion is refused: always, unless protection is off or the part was released by name."""
+        return self.settings.deletion_protection and part not in self.settings.released
+
     def holding_data(
-        self, parent: pulumi.Resource, *, ignore_changes: Sequence[str] = ()
+        self, parent: pulumi.Resource, *, part: Part | None = None, ignore_changes: Sequence[str] = ()
     ) -> pulumi.ResourceOptions:
         """Options of a stateful child: protected and guarded by a hook from its first day, retained in prod.
 
         Both act from the state, so they must be there before they are needed (pulumi/pulumi#13428).
         """
+        protected = self.protects(part)
         return pulumi.ResourceOptions(
             parent=parent,
-            protect=self.settings.deletion_protection,
+            protect=protected,
             retain_on_delete=self.settings.retains_data,
             ignore_changes=list(ignore_changes),
-            hooks=pulumi.ResourceHookBinding(before_delete=[self.hold]) if self.hold else None,
+            hooks=pulumi.ResourceHookBinding(before_delete=[self.hold]) if self.hold and protected else None,
         )
 
 

@@ -20,16 +20,20 @@ EVERYWHERE = "0.0.0.0/0"
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """One way in: TCP `port` from `source` (a CIDR block); `name` is the rule's logical name."""
+    """One way in: TCP `port` from `source` (a CIDR block, or the security group `group_id`).
+
+    `name` is the rule's logical name.
+    """
 
     name: str
     port: int
-    source: str
+    source: str | None
     purpose: str
+    group_id: pulumi.Input[str] | None = None
 
 
 class Box(Component):
-    """One Debian machine in a public subnet, reachable by Session Manager alone, with no key pair.
+    """One Debian machine, reachable by Session Manager alone, with no key pair.
 
     The instance is disposable: what matters is on its volume, in its buckets and parameters.
 
@@ -52,9 +56,11 @@ class Box(Component):
         statements: Sequence[dict[str, Any]],
         openings: Sequence[Opening],
         user_data: pulumi.Input[str],
+        public_ip: bool | None = None,
         parent: pulumi.Resource,
         more_tags: Mapping[str, str] | None = None,
     ) -> None:
+        """`public_ip`: an address of its own from birth; None where it gets an Elastic IP or is private."""
         super().__init__("compute:Box", box.name, parent)
         self._context, self._name = context, box.name
         self.security_group_id = self._security_group(vpc_id, openings)
@@ -63,6 +69,7 @@ class Box(Component):
             ami=context.settings.ami,
             instance_type=box.instance.name,
             subnet_id=subnet_id,
+            associate_public_ip_address=public_ip,
             vpc_security_group_ids=[self.security_group_id],
             iam_instance_profile=self._profile(statements),
             user_data=user_data,
@@ -105,7 +112,7 @@ class Box(Component):
         )
 
     def take_address(self, allocation_id: pulumi.Input[str]) -> None:
-        """Points the address at the box."""
+        """Points an address at the box, one that nothing else ever has."""
         ec2.EipAssociation(
             self._name, instance_id=self.instance_id, allocation_id=allocation_id, opts=self.child
         )
@@ -129,6 +136,7 @@ class Box(Component):
                 from_port=opening.port,
                 to_port=opening.port,
                 cidr_ipv4=opening.source,
+                referenced_security_group_id=opening.group_id,
                 tags=tags,
                 opts=self.child,
             )

@@ -6,6 +6,7 @@ import pulumi
 from pulumi_aws import ebs
 
 from infra.components.base import Component, Context
+from infra.core.shape import Part
 
 SNAPSHOT_TAG = "terrace:snapshots"
 """The tag by which the snapshot policy finds the volumes that it copies."""
@@ -34,7 +35,7 @@ class DataVolume(Component):
             kms_key_id=key_arn,
             final_snapshot=True,
             tags=context.tags("data", **{SNAPSHOT_TAG: context.naming.prefix}),
-            opts=context.holding_data(self),
+            opts=context.holding_data(self, part=Part.BOX_DATA),
         )
         self.volume_id, self.arn = volume.id, volume.arn
         self.register_outputs({})

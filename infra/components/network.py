@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import pulumi
 from pulumi_aws import ec2
@@ -10,26 +10,37 @@ from pulumi_aws import ec2
 from infra.components.base import Component, Context
 from infra.core import network as plan
 from infra.core.network import Tier
+from infra.core.shape import Placement, Shape
 
 FLOW_LOG_SECONDS = 600
 """How long flows are gathered into one record: 60 or 600 (EC2 API reference, CreateFlowLogs)."""
 
 
 class Network(Component):
-    """A VPC with public subnets in every zone.
+    """A VPC with public subnets in every zone; private and database ones where the shape has boxes for them.
 
     Attributes:
         vpc_id: the VPC.
-        public_subnet_ids: subnet ids by zone name.
+        public_subnet_ids, private_subnet_ids, database_subnet_ids: subnet ids by zone name.
+        nat_gateway_ids: by zone name, of the zones that have one.
     """
 
     vpc_id: pulumi.Output[str]
     public_subnet_ids: Mapping[str, pulumi.Output[str]]
+    private_subnet_ids: Mapping[str, pulumi.Output[str]]
+    database_subnet_ids: Mapping[str, pulumi.Output[str]]
+    nat_gateway_ids: Mapping[str, pulumi.Output[str]]
 
     def __init__(
-        self, context: Context, *, flow_log_bucket_arn: pulumi.Input[str], parent: pulumi.Resource
+        self,
+        context: Context,
+        shape: Shape,
+        *,
+        flow_log_bucket_arn: pulumi.Input[str],
+        parent: pulumi.Resource,
     ) -> None:
         super().__init__("network:Network", "network", parent)
+        self._context = context
         settings = context.settings
         vpc = ec2.Vpc(
             "vpc",
@@ -58,27 +69,19 @@ class Network(Component):
             gateway_id=gateway.id,
             opts=self.child,
         )
-        subnets = {}
-        for subnet in plan.plan(settings.network.cidr, settings.zones, Tier.PUBLIC):
-            subnets[subnet.zone] = ec2.Subnet(
-                subnet.name,
-                vpc_id=vpc.id,
-                availability_zone=subnet.zone,
-                cidr_block=subnet.cidr,
-                map_public_ip_on_launch=False,
-                tags=context.tags(subnet.name),
-                opts=self.child,
-            )
-            ec2.RouteTableAssociation(
-                subnet.name, subnet_id=subnets[subnet.zone].id, route_table_id=public.id, opts=self.child
-            )
+        self.vpc_id = vpc.id
+        self.public_subnet_ids = self._subnets(Tier.PUBLIC, lambda _: public.id)
+        self.nat_gateway_ids = {zone: self._nat(zone) for zone in settings.zones[: shape.nat_gateways]}
+        private_tables = self._private() if shape.on(Placement.PRIVATE) else {}
+        self.private_subnet_ids = self._subnets(Tier.PRIVATE, private_tables.__getitem__, private_tables)
+        self.database_subnet_ids = self._database() if shape.database else {}
         # A gateway endpoint costs nothing and keeps the traffic to buckets inside AWS.
         ec2.VpcEndpoint(
             "s3",
             vpc_id=vpc.id,
             service_name=f"com.amazonaws.{settings.region}.s3",
             vpc_endpoint_type="Gateway",
-            route_table_ids=[public.id],
+            route_table_ids=[public.id, *private_tables.values()],
             tags=context.tags("s3"),
             opts=self.child,
         )
@@ -92,6 +95,68 @@ class Network(Component):
             tags=context.tags("flows"),
             opts=self.child,
         )
-        self.vpc_id = vpc.id
-        self.public_subnet_ids = {zone: subnet.id for zone, subnet in subnets.items()}
         self.register_outputs({})
+
+    def _subnets(
+        self,
+        tier: Tier,
+        table_of: Callable[[str], pulumi.Input[str]],
+        zones: Collection[str] | None = None,
+    ) -> dict[str, pulumi.Output[str]]:
+        """One subnet for each zone, with its route table."""
+        settings = self._context.settings
+        found = {}
+        for subnet in plan.plan(settings.network.cidr, settings.zones, tier):
+            if zones is not None and subnet.zone not in zones:
+                continue
+            found[subnet.zone] = ec2.Subnet(
+                subnet.name,
+                vpc_id=self.vpc_id,
+                availability_zone=subnet.zone,
+                cidr_block=subnet.cidr,
+                map_public_ip_on_launch=False,
+                tags=self._context.tags(subnet.name),
+                opts=self.child,
+            ).id
+            ec2.RouteTableAssociation(
+                subnet.name,
+                subnet_id=found[subnet.zone],
+                route_table_id=table_of(subnet.zone),
+                opts=self.child,
+            )
+        return found
+
+    def _private(self) -> dict[str, pulumi.Output[str]]:
+        """A route table for each zone's private subnet, through the zone's own NAT gateway or the first one's."""
+        zones = self._context.settings.zones
+        tables = {}
+        for zone in zones:
+            name = f"private-{zone}"
+            table = ec2.RouteTable(name, vpc_id=self.vpc_id, tags=self._context.tags(name), opts=self.child)
+            ec2.Route(
+                f"{name}-internet",
+                route_table_id=table.id,
+                destination_cidr_block="0.0.0.0/0",
+                nat_gateway_id=self.nat_gateway_ids.get(zone, self.nat_gateway_ids[zones[0]]),
+                opts=self.child,
+            )
+            tables[zone] = table.id
+        return tables
+
+    def _nat(self, zone: str) -> pulumi.Output[str]:
+        name = f"nat-{zone}"
+        address = ec2.Eip(name, domain="vpc", tags=self._context.tags(name), opts=self.child)
+        return ec2.NatGateway(
+            name,
+            allocation_id=address.id,
+            subnet_id=self.public_subnet_ids[zone],
+            tags=self._context.tags(name),
+            opts=self.child,
+        ).id
+
+    def _database(self) -> dict[str, pulumi.Output[str]]:
+        """Subnets that lead nowhere but through the VPC."""
+        table = ec2.RouteTable(
+            "database", vpc_id=self.vpc_id, tags=self._context.tags("database"), opts=self.child
+        )
+        return self._subnets(Tier.DATABASE, lambda _: table.id)

@@ -77,7 +77,7 @@ def box_statements(
         _allow(
             "Parameters",
             ["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath"],
-            [_parameters(context, part) for part in ("app", "app/*", *_gpu(context))],
+            [_parameters(context, part) for part in ("app", "app/*", "database/url", *_gpu(context))],
         ),
         # The box makes the pass phrase of its backups up at its first boot, and reads it ever after.
         _allow(
@@ -88,7 +88,8 @@ def box_statements(
         _allow("Key", ["kms:Decrypt", "kms:GenerateDataKey"], key_arn),
     ]
     for role, actions in _OBJECT_ACTIONS.items():
-        arn = bucket_arns[role]
+        if (arn := bucket_arns.get(role)) is None:
+            continue
         statements.append(_allow(f"{role.value.capitalize()}List", _LIST, arn))
         statements.append(
             _allow(f"{role.value.capitalize()}Objects", actions, pulumi.Output.concat(arn, "/*"))

@@ -166,7 +166,12 @@ def _statements(context: Context, plan: BucketPlan, arn: pulumi.Output[str]) -> 
 
 
 def _log_delivery(context: Context, arn: pulumi.Output[str]) -> list[dict[str, Any]]:
-    """What flow logs need (VPC User Guide, "Amazon S3 bucket permissions for flow logs")."""
+    """What flow logs and the load balancer's access logs need.
+
+    VPC User Guide, "Amazon S3 bucket permissions for flow logs"; ELB User Guide, "Access logs for your Application
+    Load Balancer", the log delivery principal of all regions (verify on a real account: older regions also knew
+    an account's root in its place).
+    """
     service = {"Service": "delivery.logs.amazonaws.com"}
     ours = {
         "StringEquals": {"aws:SourceAccount": context.account_id},
@@ -192,5 +197,12 @@ def _log_delivery(context: Context, arn: pulumi.Output[str]) -> list[dict[str, A
             "Action": ["s3:GetBucketAcl", "s3:ListBucket"],
             "Resource": arn,
             "Condition": ours,
+        },
+        {
+            "Sid": "BalancerWrites",
+            "Effect": "Allow",
+            "Principal": {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"},
+            "Action": "s3:PutObject",
+            "Resource": pulumi.Output.concat(arn, "/balancer/AWSLogs/", context.account_id, "/*"),
         },
     ]

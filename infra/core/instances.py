@@ -53,6 +53,15 @@ class DatabaseClass:
     vcpus: int
     memory_gib: int
 
+    @property
+    def connections(self) -> int:
+        """What its parameter group sets as max_connections, and alarms count from."""
+        return self.memory_gib * CONNECTIONS_PER_GIB
+
+
+CONNECTIONS_PER_GIB = 80
+"""Below what RDS allows by its own formula (LEAST(DBInstanceClassMemory/9531392, 5000), at most 112 for a GiB):
+explicit, so that it changes in one known step."""
 
 INSTANCE_TYPES: dict[str, InstanceType] = {
     each.name: each

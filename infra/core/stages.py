@@ -83,7 +83,7 @@ def _single(name: str, instance: str, meant_for: str, leave_when: str, rps: tupl
 def _two_boxes(name: str, option: Option, meant_for: str, leave_when: str) -> Stage:
     return Stage(
         name, option, {Role.FRONTEND: "t4g.small", Role.BACKEND: "t4g.small"}, meant_for, leave_when, 2,
-        _TWO_NINES, database_class="db.t4g.micro", database_gib=20, built=False,
+        _TWO_NINES, database_class="db.t4g.micro", database_gib=20,
     )  # fmt: skip
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.core.errors import Fault
-from infra.core.stages import LADDER, Stage
+from infra.core.shape import Climb, Part, Phase, shape
+from infra.core.stages import LADDER, Option, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,18 @@ class Standing:
     gpu: str = ""
     """The name of the GPU endpoint, empty where there is none."""
     gpu_remove: str = ""
+    released: tuple[str, ...] = ()
+    database_gib: int = 0
+
+    @property
+    def parts(self) -> frozenset[Part]:
+        """What holds something that cannot be made again; empty for a stage that this version does not know."""
+        if (stage := _stage(self.stage)) is None:
+            return frozenset()
+        to = _stage(self.climb_to)
+        climb = Climb(to, Phase(self.climb_phase)) if to is not None and self.climb_phase else None
+        known = {part.value for part in Part}
+        return shape(stage, climb=climb, kept=[Part(each) for each in self.kept if each in known]).parts
 
     def as_inputs(self) -> dict[str, Any]:
         """The inputs of the guard resource: strings, numbers, lists."""
@@ -44,6 +57,8 @@ class Standing:
             "climbTo": self.climb_to,
             "climbPhase": self.climb_phase,
             "kept": list(self.kept),
+            "released": list(self.released),
+            "databaseGib": self.database_gib,
             "gpu": self.gpu,
             "gpuRemove": self.gpu_remove,
         }
@@ -62,6 +77,8 @@ class Standing:
             climb_to=inputs.get("climbTo", ""),
             climb_phase=inputs.get("climbPhase", ""),
             kept=tuple(inputs.get("kept", ())),
+            released=tuple(inputs.get("released", ())),
+            database_gib=int(inputs.get("databaseGib", 0)),
             gpu=inputs.get("gpu", ""),
             gpu_remove=inputs.get("gpuRemove", ""),
         )
@@ -83,19 +100,31 @@ _FIXED = (
     _Fixed("vpc_cidr", "terrace:network.cidr", "every subnet and box would be replaced"),
 )
 
-_OPTION_OF = {each.name: each for each in LADDER}
+_BY_NAME = {each.name: each for each in LADDER}
 
 
 def refusals(standing: Standing | None, wanted: Standing) -> list[Fault]:
     """Why this change is refused; empty when it may go on. `standing` is None for a stack that is new."""
     if standing is None:
-        return []
+        return _born_in_a_climb(wanted)
     return [
         *_changes_of_fixed(standing, wanted),
         *_changes_of_zones(standing.zones, wanted.zones),
         *_shrinking_volume(standing, wanted),
-        *_bare_jump(standing, wanted),
+        *(_bad_step(standing, wanted) or _lost_parts(standing, wanted)),
         *_unnamed_removal(standing, wanted),
+    ]
+
+
+def _born_in_a_climb(wanted: Standing) -> list[Fault]:
+    if not wanted.climb_to:
+        return []
+    return [
+        Fault(
+            "terrace:climb",
+            f"is set to {wanted.climb_to} where nothing stands yet",
+            f"Leave it out; a new stack may begin at any stage: terrace:stage: {wanted.climb_to}",
+        )
     ]
 
 
@@ -135,28 +164,125 @@ def _changes_of_zones(standing: Sequence[str], wanted: Sequence[str]) -> list[Fa
 
 
 def _shrinking_volume(standing: Standing, wanted: Standing) -> list[Fault]:
-    if wanted.data_volume_gib >= standing.data_volume_gib:
+    faults = []
+    if wanted.data_volume_gib < standing.data_volume_gib:
+        faults.append(
+            Fault(
+                "terrace:dataVolumeGib",
+                f"{wanted.data_volume_gib} is smaller than the volume that stands ({standing.data_volume_gib}): "
+                "a gp3 volume never shrinks",
+                f"Keep {standing.data_volume_gib}, or restore into a new one: docs/runbook.md#smaller-volume",
+            )
+        )
+    if Part.DATABASE in standing.parts and wanted.database_gib < standing.database_gib:
+        faults.append(
+            Fault(
+                "terrace:machines.databaseGib",
+                f"{wanted.database_gib} is smaller than the database's storage that stands "
+                f"({standing.database_gib}): RDS storage never shrinks",
+                f"Keep {standing.database_gib}",
+            )
+        )
+    return faults
+
+
+_NEIGHBOURS = frozenset(
+    {
+        (Option.SINGLE, Option.SPLIT),
+        (Option.SPLIT, Option.SINGLE),
+        (Option.SPLIT, Option.PRIVATE),
+        (Option.PRIVATE, Option.SPLIT),
+    }
+)
+"""Between which options a climb goes in one walk."""
+
+
+def climb_faults(stage: Stage, to: Stage) -> list[Fault]:
+    """Why there is no climb from `stage` to `to`."""
+    if stage.option is to.option:
+        return [
+            Fault(
+                "terrace:climb.to",
+                f"{to} belongs to option {to.option}, as {stage} does",
+                f"Inside an option the word alone converges: terrace:stage: {to}, without a climb",
+            )
+        ]
+    if (stage.option, to.option) in _NEIGHBOURS:
         return []
+    between = next(
+        (
+            each
+            for each in LADDER
+            if (stage.option, each.option) in _NEIGHBOURS and (each.option, to.option) in _NEIGHBOURS
+        ),
+        None,
+    )
+    way = f"Climb to {between} first, then on" if between else "There is no way yet"
+    return [Fault("terrace:climb.to", f"no climb goes from {stage} to {to} in one walk", way)]
+
+
+def _bad_step(standing: Standing, wanted: Standing) -> list[Fault]:
+    """The walk: at rest, expanded, moved, at rest again; one step at a time, in either direction."""
+    before = (standing.stage, standing.climb_to, standing.climb_phase)
+    after = (wanted.stage, wanted.climb_to, wanted.climb_phase)
+    if before == after:
+        return []
+    stage, to, phase = before
+    ways: dict[str, list[tuple[str, str, str]]] = {
+        "": [(stage, wanted.climb_to, Phase.EXPANDED)],
+        Phase.EXPANDED: [(stage, to, Phase.MOVED), (stage, "", "")],
+        Phase.MOVED: [(stage, to, Phase.EXPANDED), (to, "", "")],
+    }
+    steps = ways[phase]
+    if after in steps:
+        return []
+    here, there = _stage(stage), _stage(wanted.stage)
+    if here is None or there is None:
+        return []
+    if not phase and not wanted.climb_phase:
+        return _bare_jump(here, there)
+    if not phase and wanted.climb_phase == Phase.MOVED:
+        what = f"begins at {Phase.MOVED}: the other side does not stand yet"
+        return [Fault("terrace:climb.phase", what, f"Begin with phase: {Phase.EXPANDED}, and `pulumi up`")]
+    allowed = " or ".join(f"({_said(step)})" for step in steps)
     return [
         Fault(
-            "terrace:dataVolumeGib",
-            f"{wanted.data_volume_gib} is smaller than the volume that stands ({standing.data_volume_gib}): "
-            "a gp3 volume never shrinks",
-            f"Keep {standing.data_volume_gib}, or restore into a new one: docs/runbook.md#smaller-volume",
+            "terrace:climb",
+            f"goes from ({_said(before)}) to ({_said(after)}): a step of the walk is left out",
+            f"Put ({_said(before)}) back; from there it goes to {allowed}",
         )
     ]
 
 
-def _bare_jump(standing: Standing, wanted: Standing) -> list[Fault]:
-    before, after = _stage(standing.stage), _stage(wanted.stage)
-    if before is None or after is None or before.option is after.option:
+def _said(step: tuple[str, str, str]) -> str:
+    stage, to, phase = step
+    return f"stage {stage}, climb to {to}, {phase}" if to else f"stage {stage}, no climb"
+
+
+def _bare_jump(before: Stage, after: Stage) -> list[Fault]:
+    if before.option is after.option:
         return []
     return [
         Fault(
             "terrace:stage",
             f"jumps from {before} (option {before.option}) to {after} (option {after.option}) in one step",
-            f"Put {str(before)!r} back and walk the climb's phases: scripts/scale_up.py plan --to {after}",
+            f"Put {str(before)!r} back and set terrace:climb: {{to: {after}, phase: {Phase.EXPANDED}}}; "
+            "the walk is in docs/climbing.md",
         )
+    ]
+
+
+def _lost_parts(standing: Standing, wanted: Standing) -> list[Fault]:
+    """Nothing that cannot be made again goes without having been released by name in an earlier update."""
+    lost = sorted(standing.parts - wanted.parts - {part for part in Part if part.value in standing.released})
+    return [
+        Fault(
+            "terrace:kept",
+            f"lacks {part}, which stands and would be deleted",
+            f"Add {part} to terrace:kept; to give it up, name it in terrace:released for one `pulumi up`, "
+            "then take it out of both",
+        )
+        for part in lost
     ]
 
 
@@ -174,4 +300,4 @@ def _unnamed_removal(standing: Standing, wanted: Standing) -> list[Fault]:
 
 
 def _stage(name: str) -> Stage | None:
-    return _OPTION_OF.get(name)
+    return _BY_NAME.get(name)

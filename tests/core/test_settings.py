@@ -203,6 +203,55 @@ def test_pulumi_yaml_describes_every_key_as_the_model_does() -> None:
     assert reference() in (ROOT / "Pulumi.yaml").read_text(encoding="utf-8")
 
 
+CERTIFICATE = "arn:aws:acm:ap-northeast-2:123456789012:certificate/00000000-0000-0000-0000-000000000000"
+PRIVATE = {"terrace:stage": "private", "terrace:domain": "app.example.com"}
+IN_ROUTE_53 = {"terrace:dns": {"zoneId": "Z0123456789ABC"}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "said"),
+    [
+        ({"terrace:stage": "private"}, "terrace:domain", "is missing: the load balancer of this stage"),
+        (PRIVATE, "terrace:edge.certificateArn", "DNS is not in Route 53"),
+        ({**PRIVATE, "terrace:domain": "example.com"}, "terrace:domain", "is the apex of a zone"),
+        (
+            {**PRIVATE, **IN_ROUTE_53, "terrace:edge": {"nat": "none"}},
+            "terrace:edge.nat",
+            "could not be reached",
+        ),
+        ({"terrace:climb": {"to": "split", "phase": "done"}}, "terrace:climb.phase", "'expanded' or 'moved'"),
+        ({"terrace:climb": {"to": "elastic-1m", "phase": "moved"}}, "terrace:climb.to", "not built yet"),
+        ({"terrace:climb": {"to": "private", "phase": "expanded"}}, "terrace:climb.to", "in one walk"),
+        ({"terrace:climb": {"to": "single-16g", "phase": "expanded"}}, "terrace:climb.to", "option A"),
+        ({"terrace:kept": ["boxdata"]}, "terrace:kept[0]", "'boxdata'"),
+        ({"terrace:released": ["eip"]}, "terrace:released", "is not in terrace:kept"),
+        ({"terrace:machines": {"backend": "t4g.smal"}}, "terrace:machines.backend", "'t4g.smal'"),
+        ({"terrace:machines": {"databaseGib": 10}}, "terrace:machines.databaseGib", "10"),
+    ],
+)
+def test_what_a_stage_cannot_stand_with_is_refused_with_the_way_out(
+    changes: dict[str, Any], path: str, said: str
+) -> None:
+    with pytest.raises(TerraceError) as refused:
+        parse({**GOOD, **changes}, where="x")
+    found = {fault.path: fault for fault in refused.value.faults}
+    assert said in found[path].what
+    assert found[path].remedy
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"terrace:stage": "split"},
+        {**PRIVATE, **IN_ROUTE_53},
+        {**PRIVATE, "terrace:edge": {"certificateArn": CERTIFICATE, "nat": "per-zone"}},
+        {"terrace:stage": "split", "terrace:kept": ["box-data"], "terrace:released": ["box-data"]},
+    ],
+)
+def test_a_stack_may_stand_at_every_stage_that_is_built(changes: dict[str, Any]) -> None:
+    assert parse({**GOOD, **changes}, where="x").rung.name == changes["terrace:stage"]
+
+
 def test_settings_cannot_be_changed_once_read() -> None:
     settings: Any = parse(GOOD, where="x")
     with pytest.raises(ValueError, match="frozen"):

@@ -49,6 +49,17 @@ class Recorder(pulumi_mocks.Mocks):
             "keyId": f"key-{args.name}",
             "publicIp": "203.0.113.9",
             "allocationId": f"eipalloc-{args.name}",
+            "endpoint": f"{args.name}.mock:5432",
+            "dnsName": f"{args.name}.elb.mock",
+            "zoneId": "ZMOCKBALANCER",
+            "domainValidationOptions": [
+                {
+                    "domainName": "mock",
+                    "resourceRecordName": "_proof.mock",
+                    "resourceRecordType": "CNAME",
+                    "resourceRecordValue": "proof.mock",
+                }
+            ],
         }
         return f"{token}-{args.name}", {**known, **args.inputs}
 

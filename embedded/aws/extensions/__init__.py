@@ -26,6 +26,7 @@ EXTENSIONS: tuple[str, ...] = (
     "s3",
     "kms",
     "elbv2",
+    "route53",
     "sqs",
     "sns",
 )

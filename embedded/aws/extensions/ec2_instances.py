@@ -131,6 +131,10 @@ def run_checked(original: Any, backend: Any, image_id: str, *args: Any, **kwargs
     devices = _with_image_devices(ami, asked or [])
     for device in devices:
         ec2_volumes.check_performance(device["Ebs"])
+    # moto shows an instance without the groups that its first interface was asked for with.
+    for interface in kwargs.get("nics") or []:
+        if str(interface.get("DeviceIndex")) == "0" and (groups := interface.pop("Groups", None)):
+            kwargs["security_group_ids"] = groups
     reservation = original(backend, image_id, *args, **{**kwargs, "block_device_mappings": devices})
     for instance in reservation.instances:
         for device in devices:

@@ -3,7 +3,9 @@
 from embedded.provider.table import Function, Kind
 from embedded.provider.tables import (
     backup,
+    balancing,
     compute,
+    databases,
     identity,
     messages,
     names,
@@ -24,5 +26,7 @@ KINDS: tuple[Kind, ...] = (
     *messages.KINDS,
     *backup.KINDS,
     *names.KINDS,
+    *databases.KINDS,
+    *balancing.KINDS,
     *watching.KINDS,
 )

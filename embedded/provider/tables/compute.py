@@ -87,6 +87,26 @@ def _user_data_sent(inputs: Any) -> str | bytes | None:
     return text
 
 
+def _without_interface(name: str) -> Expression:
+    return Expression(
+        lambda s: None if s.inputs.get("associatePublicIpAddress") is not None else s.inputs.get(name),
+        (name,),
+    )
+
+
+def _interface(inputs: Any) -> list[dict[str, Any]] | None:
+    if inputs.get("associatePublicIpAddress") is None:
+        return None
+    return [
+        {
+            "DeviceIndex": 0,
+            "AssociatePublicIpAddress": inputs["associatePublicIpAddress"],
+            "SubnetId": inputs.get("subnetId"),
+            "Groups": inputs.get("vpcSecurityGroupIds"),
+        }
+    ]
+
+
 def _root_update(scope: Scope) -> dict[str, Any]:
     root = scope.inputs.get("rootBlockDevice") or {}
     return {"Size": root.get("volumeSize"), "VolumeType": root.get("volumeType"), "Iops": root.get("iops")}
@@ -101,7 +121,12 @@ KINDS = (
                 "ImageId": given("ami"),
                 "MinCount": 1,
                 "MaxCount": 1,
-                "SecurityGroupIds": given("vpcSecurityGroupIds"),
+                # Where the address is asked for, EC2 wants subnet and groups with the interface alone.
+                "SubnetId": _without_interface("subnetId"),
+                "SecurityGroupIds": _without_interface("vpcSecurityGroupIds"),
+                "NetworkInterfaces": from_inputs(
+                    "associatePublicIpAddress", "subnetId", "vpcSecurityGroupIds"
+                )(_interface),
                 "IamInstanceProfile": {"Name": given("iamInstanceProfile")},
                 "UserData": from_inputs("userData", "userDataBase64")(_user_data_sent),
                 "MetadataOptions": {

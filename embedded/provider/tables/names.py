@@ -68,6 +68,7 @@ KINDS = (
                 lambda s: [each["Value"] for each in _seen(s).get("ResourceRecords") or []] or None
             ),
         },
+        not_carried={"allowOverwrite": "UPSERT overwrites always"},
         delete=(_change("DELETE"),),
     ),
 )
