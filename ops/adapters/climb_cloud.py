@@ -76,6 +76,43 @@ class CloudOfClimb:
         )
         return [f"{snapshot_id} {what}" for wrong, what in checks if wrong]
 
+    def database_snapshot(self, database: str, climb: str) -> dict[str, Any]:
+        """A finished snapshot of the RDS instance for this climb, by its name; made unless there is one."""
+        rds, name = self._client("rds"), self.naming.physical(f"climb-{climb}")
+        with speaking(f"snapshot of {database}"):
+            try:
+                rds.describe_db_snapshots(DBSnapshotIdentifier=name)
+            except rds.exceptions.DBSnapshotNotFoundFault:
+                rds.create_db_snapshot(
+                    DBSnapshotIdentifier=name,
+                    DBInstanceIdentifier=database,
+                    Tags=[
+                        {"Key": CLIMB_TAG, "Value": climb},
+                        {"Key": "Project", "Value": self.naming.project},
+                    ],
+                )
+            deadline = time.monotonic() + SNAPSHOT_SECONDS
+            while (shown := self._database_snapshot(name))["Status"] == "creating":
+                if time.monotonic() > deadline:
+                    raise TerraceError(
+                        Fault(name, "is not finished after an hour", "scripts/scale_up.py resume")
+                    )
+                time.sleep(5)
+        return {"snapshot": name, "database": database, "at": str(shown.get("SnapshotCreateTime", ""))}
+
+    def database_snapshot_faults(self, name: str, database: str) -> list[str]:
+        """Why nothing could be restored from it."""
+        with speaking(name):
+            shown = self._database_snapshot(name)
+        checks = (
+            (shown["Status"] != "available", f"is {shown['Status']}"),
+            (
+                shown["DBInstanceIdentifier"] != database,
+                f"is of {shown['DBInstanceIdentifier']}, not of {database}",
+            ),
+        )
+        return [f"{name} {what}" for wrong, what in checks if wrong]
+
     def machine_faults(self, shape: Shape, instances: Mapping[str, str]) -> list[str]:
         """What of a shape's boxes does not run as its type; `instances` are ids by logical name."""
         ec2 = self._client("ec2")
@@ -185,6 +222,10 @@ class CloudOfClimb:
         (shown,) = self._client("ec2").describe_snapshots(SnapshotIds=[snapshot_id])["Snapshots"]
         return dict(shown)
 
+    def _database_snapshot(self, name: str) -> dict[str, Any]:
+        (shown,) = self._client("rds").describe_db_snapshots(DBSnapshotIdentifier=name)["DBSnapshots"]
+        return dict(shown)
+
     def _new_snapshot(self, ec2: Any, volume_id: str, climb: str) -> dict[str, Any]:
         tags = {
             "Name": self.naming.physical(f"climb-{climb}"),
@@ -215,3 +256,11 @@ def instances_of(resources: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         for each in resources
         if each["type"] == "aws:ec2/instance:Instance" and each.get("id")
     }
+
+
+def database_of(resources: Sequence[Mapping[str, Any]]) -> str:
+    """The RDS instance's identifier, or nothing where none stands."""
+    for each in resources:
+        if each["type"] == "aws:rds/instance:Instance":
+            return str((each.get("outputs") or {}).get("identifier") or each["id"])
+    return ""

@@ -22,7 +22,7 @@ from infra.settings import Settings, parse, project_name
 from ops import stackfile, watch
 from ops.adapters.aws_watch import AwsWatch
 from ops.adapters.bucket import S3Objects
-from ops.adapters.climb_cloud import CloudOfClimb, instances_of
+from ops.adapters.climb_cloud import CloudOfClimb, database_of, instances_of
 from ops.adapters.climb_stack import StackOfClimb
 from ops.adapters.git import Git
 from ops.climb import plan as plans
@@ -267,20 +267,26 @@ class Site:
         return [*([said] if said else []), *self.pulumi.recover()]
 
     def restore_point(self, climb: str) -> Mapping[str, Any]:
-        """A snapshot of the data volume."""
-        volume = self.pulumi.outputs(fresh=True).get("volume_id")
+        """A snapshot of where the rows are: the database where one stands, else the data volume."""
+        if database := database_of(self.pulumi.resources(fresh=True)):
+            return self.cloud.database_snapshot(database, climb)
+        volume = self.pulumi.outputs().get("volume_id")
         if not volume:
-            raise TerraceError(Fault("restore point", "there is no data volume to copy", "Is the stack up?"))
+            raise TerraceError(Fault("restore point", "there is nothing that holds rows", "Is the stack up?"))
         return self.cloud.snapshot(str(volume), climb)
 
     def restore_point_faults(self, point: Mapping[str, Any]) -> Sequence[str]:
         """Why it could not be restored from."""
+        if database := point.get("database"):
+            return self.cloud.database_snapshot_faults(str(point["snapshot"]), str(database))
         return self.cloud.snapshot_faults(str(point["snapshot"]), str(point["volume"]))
 
     def serving(self, stage: str) -> Sequence[str]:
         """Boxes that do not run as they should, and a service that does not answer where it did before."""
         resources = self.pulumi.resources(fresh=True)
-        faults = self.cloud.machine_faults(shape(find(stage)), instances_of(resources))
+        faults = self.cloud.machine_faults(
+            shape(find(stage), sizes=self.settings().sizes), instances_of(resources)
+        )
         if faults or not self.answers_before:
             return faults
         url = str(self.pulumi.outputs().get("url", ""))

@@ -13,8 +13,9 @@ from infra.core.cost import Resource, Span, StackCost, price_stack, rounded
 from infra.core.errors import Fault, TerraceError, nearest
 from infra.core.instances import instance_type
 from infra.core.prices import PriceBook
-from infra.core.stages import Option, Stage, built_stages, find, listed
+from infra.core.stages import Stage, built_stages, find, listed
 from infra.core.thresholds import Facts
+from infra.core.transition import climb_faults
 from ops.climb import advise, steps
 from ops.climb.gates import Gathered, ask
 from ops.climb.plan import EXPIRES_HOURS, Bound, Change, Money, Plan
@@ -139,7 +140,7 @@ def make(sources: Sources, gates: Gates, wish: Wish, *, facts: Facts, facts_afte
     walk, after = _walk(wish, words, before, advice)
     first = next(step.words for step in walk if step.words is not None)
     previewed = sources.preview(first)
-    _refuse_losses(previewed.changes, contracts=wish.contract)
+    _refuse_losses(previewed.changes)
     standing = price_stack(sources.resources(), book)
     planned = price_stack(previewed.resources, book)
     money = _money(standing, planned, book, budget_usd, resize=before.option is after.option)
@@ -198,8 +199,7 @@ def _walk(wish: Wish, words: Words, before: Stage, advice: advise.Advice | None)
                 )
             )
         after = listed(words.climb_to)
-        kept = tuple(dict.fromkeys([*(words.kept or ()), *_kept(before)]))
-        return steps.contraction(before, after, kept), after
+        return steps.contraction(before, after, tuple(words.kept or ())), after
     name = wish.to or (advice.to if advice else "")
     if not name:
         raise TerraceError(
@@ -215,17 +215,20 @@ def _walk(wish: Wish, words: Words, before: Stage, advice: advise.Advice | None)
             ),
             summary="Nothing to do.",
         )
+    if steps.moves_data(before, after):
+        raise BlockedError(
+            Fault(
+                f"climb to {after}",
+                f"moves the database from {before}, and this version has no commands for that",
+                "Stay inside the option, or walk by hand: docs/climbing.md",
+            )
+        )
+    if faults := climb_faults(before, after) if before.option is not after.option else []:
+        raise BlockedError(*faults)
     return steps.walk(before, after, kept=tuple(words.kept or ()), away_seconds=wish.away_seconds), after
 
 
-def _kept(before: Stage) -> list[str]:
-    """What of an option holds data and stays by name."""
-    return {Option.SINGLE: ["box-data"], Option.SPLIT: ["eip"], Option.PRIVATE: []}.get(before.option, [])
-
-
-def _refuse_losses(changes: Iterable[Change], *, contracts: bool) -> None:
-    """Nothing stateful goes, except the address's parts that a contraction names."""
-    del contracts
+def _refuse_losses(changes: Iterable[Change]) -> None:
     lost = [
         each
         for each in changes

@@ -6,11 +6,12 @@ phases of infra/core/transition.py. `run.py` carries a walk out, and knows nothi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from infra.core.shape import Climb, Part, Phase, shape
 from infra.core.stages import Option, Stage
 
 
@@ -110,7 +111,9 @@ def walk(
 
 
 def contraction(before: Stage, after: Stage, kept: tuple[str, ...]) -> list[Step]:
-    """What takes the old side away, holding on to what holds its data."""
+    """What takes the old side away and holds on to its data; `kept` is what the stack file keeps already."""
+    standing = shape(before, climb=Climb(after, Phase.MOVED), kept=_parts(kept)).parts
+    kept = _named(standing - shape(after).parts)
     moved = Words(before.name, after.name, "moved")
     return [
         Step(
@@ -124,6 +127,24 @@ def contraction(before: Stage, after: Stage, kept: tuple[str, ...]) -> list[Step
         ),
         Step("serving", Kind.SERVING, f"{after} answers alone"),
     ]
+
+
+def moves_data(before: Stage, after: Stage) -> bool:
+    """Whether the database goes to another machine."""
+    return before.option is not after.option and Option.SINGLE in (before.option, after.option)
+
+
+def _parts(kept: tuple[str, ...]) -> list[Part]:
+    return [Part(each) for each in kept]
+
+
+def _named(parts: Iterable[Part]) -> tuple[str, ...]:
+    return tuple(sorted(part.value for part in parts))
+
+
+def _taken_away(rest: Words, kept: tuple[str, ...]) -> str:
+    made = sorted(set(rest.kept or ()) - set(kept))
+    return "take it away again" + (f"; {', '.join(made)} stays, by name, and is billed" if made else "")
 
 
 def _resize(before: Stage, after: Stage, away_seconds: float | None) -> list[Step]:
@@ -148,9 +169,9 @@ def _resize(before: Stage, after: Stage, away_seconds: float | None) -> list[Ste
 
 
 def _across(before: Stage, after: Stage, kept: tuple[str, ...]) -> list[Step]:
-    rest = Words(before.name, kept=kept)
+    made = shape(before, climb=Climb(after, Phase.EXPANDED), kept=_parts(kept)).parts
+    rest = Words(before.name, kept=_named(made - shape(before).parts))
     expanded, moved = (Words(before.name, after.name, phase) for phase in ("expanded", "moved"))
-    moves = Option.SINGLE in (before.option, after.option)
     data = Step(
         "move-data",
         Kind.MOVE_DATA,
@@ -159,9 +180,9 @@ def _across(before: Stage, after: Stage, kept: tuple[str, ...]) -> list[Step]:
     )
     return [
         Step("backup", Kind.RESTORE_POINT, "copy the data volume, and see that the copy is whole"),
-        Step("expand", Kind.WORDS, f"make {after} beside {before}", "take it away again", expanded, rest),
+        Step("expand", Kind.WORDS, f"make {after} beside {before}", _taken_away(rest, kept), expanded, rest),
         Step("verify", Kind.SERVING, "what was added is healthy; it takes health checks alone"),
-        *([data] if moves else []),
+        *([data] if moves_data(before, after) else []),
         Step("shift", Kind.WORDS, f"requests go to {after}", f"requests go to {before}", moved, expanded),
         Step("thresholds", Kind.WATCHED, f"alarms, objectives and budget are those of {after}"),
         Step("load-test", Kind.LOAD_TEST, "1.5 × the expected peak, against the objective"),

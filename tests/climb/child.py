@@ -32,7 +32,7 @@ def at_moment(what: str) -> Callable[[str], None]:
                 die()
             original(self, at, now)
 
-        page.Lines.moment = moment  # type: ignore[method-assign]
+        setattr(page.Lines, "moment", moment)  # noqa: B010 another signature on purpose
 
     return arm
 
@@ -65,7 +65,7 @@ def engine_event(number: str) -> None:
                 die()
 
     def up(self: Any, **kwargs: Any) -> Any:
-        return original(self, **{**kwargs, "on_event": hear})
+        return original(self, on_event=hear, refresh=kwargs.get("refresh", False))
 
     Engine.up = up  # type: ignore[method-assign]
 

@@ -143,7 +143,7 @@ def test_when_rds_never_gets_available_or_a_copy_differs_the_old_side_serves_on(
 
 
 def test_nothing_goes_back_over_the_point_of_no_return(tmp_path: Path) -> None:
-    walk = steps.contraction(listed("single-16g-fixed"), listed("split"), ("box-data",))
+    walk = steps.contraction(listed("single-16g-fixed"), listed("split"), ())
     made = plan("single-16g-fixed", "split", walk=walk)
     world, bucket = World(Words(made.before, "split", "moved")), Bucket()
     climb(made, world, bucket, tmp_path).go_on()
@@ -153,7 +153,7 @@ def test_nothing_goes_back_over_the_point_of_no_return(tmp_path: Path) -> None:
 
 
 def test_before_the_point_of_no_return_the_bucket_has_to_hold_the_record(tmp_path: Path) -> None:
-    walk = steps.contraction(listed("single-16g-fixed"), listed("split"), ("box-data",))
+    walk = steps.contraction(listed("single-16g-fixed"), listed("split"), ())
     made = plan("single-16g-fixed", "split", walk=walk)
     world, bucket = World(Words(made.before, "split", "moved")), Bucket()
     walked = climb(made, world, bucket, tmp_path)
