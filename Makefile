@@ -5,7 +5,7 @@ ARGS ?=
 STACK ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock check test drill bench preview demo demo-stop clean
+.PHONY: help setup lock check test drill matrix bench preview demo demo-stop clean
 MAKEFLAGS += --no-print-directory
 
 help: ## this list
@@ -24,10 +24,13 @@ check: setup ## format, lint, types
 	$(BIN)/ty check
 
 test: setup ## every test that needs neither real machines nor long faults
-	$(BIN)/pytest -m "not drill and not box" -n auto $(ARGS)
+	$(BIN)/pytest -m "not drill and not box and not matrix" -n auto $(ARGS)
 
 drill: setup ## the tests with real machines and with faults; machines need root
-	$(BIN)/pytest -m "drill or box" $(ARGS)
+	$(BIN)/pytest -m "(drill or box) and not matrix" $(ARGS)
+
+matrix: setup ## every kill of every climb, then resume or rollback
+	$(BIN)/pytest -m matrix --durations=0 -n 2 $(ARGS)
 
 bench: setup ## measure previews, updates, memory and boxes, and print the ratios
 	$(BIN)/python -m bench $(ARGS)

@@ -79,6 +79,43 @@ def set_value(path: Path, key: str, value: str, *, comment: str = "", top_level:
     return True
 
 
+def set_setting(path: Path, key: str, value: Any) -> bool:
+    """Writes a setting of any plain value into one line under `config:`, or takes it away (None); whether it changed.
+
+    Raises:
+        TerraceError: the key's value stands in more than one line.
+    """
+    before = read(path)
+    holder = before.get("config") or {}
+    if (value is None and key not in holder) or (value is not None and holder.get(key) == value):
+        return False
+    line = f"  {key}: {_flow(value)}"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    at = next((index for index, each in enumerate(lines) if each.startswith(f"  {key}:")), None)
+    kept = [each for index, each in enumerate(lines) if index != at]
+    if value is not None:
+        beside = next(
+            (index for index, each in enumerate(lines) if each.startswith("  terrace:stage:")), None
+        )
+        begins = beside if beside is not None else lines.index("config:")
+        place = at if at is not None else begins + 1
+        kept.insert(place, line)
+    text = "\n".join(kept) + "\n"
+    wanted = {name: each for name, each in holder.items() if name != key}
+    if value is not None:
+        wanted[key] = value
+    if yaml.safe_load(text) != {**before, "config": wanted}:
+        raise TerraceError(
+            Fault(
+                f"{path.name}: {key}",
+                "could not be changed without changing something else",
+                "Change it by hand",
+            )
+        )
+    write(path, text)
+    return True
+
+
 def write(path: Path, text: str) -> None:
     """Replaces a file whole: what is there after a power cut is the old text or the new one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -101,6 +138,12 @@ def _with_line(text: str, start: str, line: str, *, top_level: bool) -> str:
     if at is None:
         return "\n".join([*lines, "config:", line]) + "\n"
     return "\n".join([*lines[: at + 1], line, *lines[at + 1 :]]) + "\n"
+
+
+def _flow(value: Any) -> str:
+    if isinstance(value, str):
+        return _scalar(value)
+    return str(yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000)).strip()
 
 
 def _scalar(value: str) -> str:

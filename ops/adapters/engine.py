@@ -36,14 +36,14 @@ class Engine:
         self._workspace = _workspace(root, self.environment, work_dir or root)
         self._made: automation.Stack | None = None
 
-    def up(self, *, on_event: OnEvent | None = None) -> dict[str, Any]:
-        """Makes the cloud as the program says; the outputs.
+    def up(self, *, on_event: OnEvent | None = None, refresh: bool = False) -> dict[str, Any]:
+        """Makes the cloud as the program says; the outputs. With `refresh`, what stands is read first.
 
         Raises:
             TerraceError: the engine refused or failed; what it printed is in the fault.
         """
         with _speaking(self.stack, "up"):
-            result = self._stack().up(on_event=on_event, color="never")
+            result = self._stack().up(on_event=on_event, refresh=refresh, color="never")
         return {name: output.value for name, output in result.outputs.items()}
 
     def preview(self, *, on_event: OnEvent | None = None, refresh: bool = False) -> dict[str, int]:

@@ -1,0 +1,225 @@
+"""The walk in memory: a kill at every moment of every step, then resume or rollback, from this clone or another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.core.errors import TerraceError
+from infra.core.stages import listed
+from ops.climb import history, run, steps
+from ops.climb.journal import Event, Journal, chain_faults
+from ops.climb.plan import Plan
+from ops.climb.run import StepFailedError
+from ops.climb.steps import Words
+
+from .pretended import Bucket, Killed, World, climb, plan
+
+RUNGS = ["single-8g", "single-8g-fixed", "single-16g", "single-16g-fixed"]
+CLIMBS = [
+    *((one, other) for one in RUNGS for other in RUNGS if one != other),
+    ("single-16g-fixed", "split"),
+    ("split", "private"),
+    ("private", "split"),
+    ("split", "single-8g"),
+]
+MOMENTS = ("before", "doing", "done", "recorded")
+
+
+def points() -> Iterator[tuple[str, str, str, str]]:
+    for before, after in CLIMBS:
+        for step in plan(before, after).steps:
+            for moment in MOMENTS:
+                yield before, after, step.name, moment
+
+
+def undisturbed(made: Plan, folder: Path) -> World:
+    world = World(Words(made.before))
+    climb(made, world, Bucket(), folder).go_on()
+    return world
+
+
+def test_every_kill_of_every_climb_then_resume_ends_as_an_undisturbed_climb(tmp_path: Path) -> None:
+    for index, (before, after, step, moment) in enumerate(points()):
+        made = plan(before, after)
+        world, bucket = World(Words(before)), Bucket()
+        with pytest.raises(Killed):
+            climb(made, world, bucket, tmp_path / f"a{index}", kill=(step, moment)).go_on()
+        # Every other time from a clone that has nothing but the bucket.
+        where = tmp_path / (f"a{index}" if index % 2 else f"b{index}")
+        again = climb(made, world, bucket, where)
+        again.go_on()
+        assert world.end() == undisturbed(made, tmp_path / f"c{index}").end(), (before, after, step, moment)
+        assert again.hands.words() == world.stands
+        assert list(chain_faults(again.journal.records)) == []
+        assert run.open_climb(again.journal) is None
+
+
+def test_every_kill_of_every_climb_then_rollback_ends_where_it_began(tmp_path: Path) -> None:
+    for index, (before, after, step, moment) in enumerate(points()):
+        made = plan(before, after)
+        world, bucket = World(Words(before)), Bucket()
+        with pytest.raises(Killed):
+            climb(made, world, bucket, tmp_path / f"a{index}", kill=(step, moment)).go_on()
+        again = climb(made, world, bucket, tmp_path / (f"a{index}" if index % 2 else f"b{index}"))
+        again.go_back()
+        assert (world.stands.stage, world.stands.climb_to, world.data) == (before, "", "old"), (step, moment)
+        assert list(chain_faults(again.journal.records)) == []
+        assert run.open_climb(again.journal) is None
+
+
+@pytest.mark.parametrize("moment", ["before-undo", "undone", "recorded-undo"])
+def test_a_rollback_that_is_killed_goes_on_going_back(tmp_path: Path, moment: str) -> None:
+    made = plan("single-16g-fixed", "split")
+    for index, step in enumerate(each for each in made.steps if each.undo):
+        world, bucket = World(Words(made.before)), Bucket()
+        climb(made, world, bucket, tmp_path / f"a{index}").go_on()
+        with pytest.raises(Killed):
+            climb(made, world, bucket, tmp_path / f"a{index}", kill=(step.name, moment)).go_back()
+        again = climb(made, world, bucket, tmp_path / f"b{index}")
+        assert run.going_back(again.journal.of(made.id))
+        again.go_back()
+        assert (world.stands.stage, world.stands.climb_to, world.data) == (made.before, "", "old")
+
+
+def test_what_was_done_is_not_done_again(tmp_path: Path) -> None:
+    made = plan("single-8g", "single-16g")
+    world, bucket = World(Words("single-8g")), Bucket()
+    with pytest.raises(Killed):
+        climb(made, world, bucket, tmp_path, kill=("resize", "done")).go_on()
+    assert world.ups == 1
+    climb(made, world, bucket, tmp_path).go_on()
+    assert world.ups == 1
+
+
+def test_a_pr_with_the_old_word_merged_during_a_climb_is_seen_and_put_right_by_resume(tmp_path: Path) -> None:
+    made = plan("single-8g", "single-16g")
+    world, bucket = World(Words("single-8g")), Bucket()
+    with pytest.raises(Killed):
+        climb(made, world, bucket, tmp_path, kill=("verify", "before")).go_on()
+    world.stands = Words("single-8g")  # CI ran `pulumi up` of the default branch
+    climb(made, world, bucket, tmp_path).go_on()
+    assert world.stands == Words("single-16g")
+
+
+def test_a_resize_that_fails_is_taken_back_at_once_with_two_ways_on(tmp_path: Path) -> None:
+    made = plan("single-8g", "single-16g")
+    world, bucket = World(Words("single-8g"), faults={"up": "InsufficientInstanceCapacity"}), Bucket()
+    walked = climb(made, world, bucket, tmp_path)
+    with pytest.raises(StepFailedError) as refused:
+        walked.go_on()
+    said = str(refused.value)
+    assert "InsufficientInstanceCapacity" in said
+    assert "scripts/scale_up.py resume -s dev, or scripts/scale_up.py rollback -s dev" in said
+    assert world.stands == walked.hands.words() == Words("single-8g")
+    climb(made, world, bucket, tmp_path).go_on()
+    assert world.stands == Words("single-16g")
+
+
+def test_a_load_test_that_fails_takes_the_traffic_back_and_leaves_the_new_side_standing(
+    tmp_path: Path,
+) -> None:
+    made = plan("single-16g-fixed", "split")
+    world, bucket = World(Words(made.before), faults={"load-test": "p95 900 ms"}), Bucket()
+    with pytest.raises(StepFailedError, match="shift"):
+        climb(made, world, bucket, tmp_path).go_on()
+    assert world.stands == Words(made.before, "split", "expanded")
+    climb(made, world, bucket, tmp_path).go_back()
+    assert (world.stands.stage, world.stands.climb_to, world.data) == (made.before, "", "old")
+
+
+@pytest.mark.parametrize("what", ["up", "move-data"])
+def test_when_rds_never_gets_available_or_a_copy_differs_the_old_side_serves_on(
+    tmp_path: Path, what: str
+) -> None:
+    made = plan("single-16g-fixed", "split")
+    world = World(Words(made.before), faults={what: "InvalidDBInstanceState: not available after 3600 s"})
+    with pytest.raises(StepFailedError, match="not available after 3600 s"):
+        climb(made, world, Bucket(), tmp_path).go_on()
+    assert world.stands.phase in ("", "expanded")
+    assert world.data == "old"
+
+
+def test_nothing_goes_back_over_the_point_of_no_return(tmp_path: Path) -> None:
+    walk = steps.contraction(listed("single-16g-fixed"), listed("split"), ())
+    made = plan("single-16g-fixed", "split", walk=walk)
+    world, bucket = World(Words(made.before, "split", "moved")), Bucket()
+    climb(made, world, bucket, tmp_path).go_on()
+    with pytest.raises(TerraceError, match="has passed its point of no return"):
+        climb(made, world, bucket, tmp_path).go_back()
+    assert world.stands.stage == "split"
+
+
+def test_before_the_point_of_no_return_the_bucket_has_to_hold_the_record(tmp_path: Path) -> None:
+    walk = steps.contraction(listed("single-16g-fixed"), listed("split"), ())
+    made = plan("single-16g-fixed", "split", walk=walk)
+    world, bucket = World(Words(made.before, "split", "moved")), Bucket()
+    walked = climb(made, world, bucket, tmp_path)
+    bucket.away = True
+    with pytest.raises(TerraceError, match="what comes next cannot be undone"):
+        walked.go_on()
+    assert world.ups == 0
+
+
+def test_with_the_bucket_away_a_reversible_climb_goes_on_and_says_so(tmp_path: Path) -> None:
+    made = plan("single-8g", "single-16g")
+    world, bucket = World(Words("single-8g")), Bucket()
+    walked = climb(made, world, bucket, tmp_path)
+    said: list[str] = []
+    walked.journal.says = said.append
+    bucket.away = True
+    walked.go_on()
+    assert world.stands == Words("single-16g")
+    assert "wait on this disk" in said[-1]
+    bucket.away = False
+    walked.journal.mirror()
+    other = Journal(tmp_path / "other.jsonl", "dev", bucket)
+    other.open()
+    assert other.records == walked.journal.records
+
+
+def test_a_climb_whose_lock_was_taken_over_does_not_take_another_step(tmp_path: Path) -> None:
+    made = plan("single-8g", "single-16g")
+    world = World(Words("single-8g"))
+    walked = climb(made, world, Bucket(), tmp_path)
+    walked.lock.lost = "the lock was taken over by somebody else"
+    with pytest.raises(TerraceError, match="taken over by somebody else"):
+        walked.go_on()
+    assert world.ups == 0
+
+
+def test_ctrl_c_in_a_step_is_recorded_and_resumable(tmp_path: Path) -> None:
+    made = plan("single-8g", "single-16g")
+    world, bucket = World(Words("single-8g")), Bucket()
+    walked = climb(made, world, bucket, tmp_path)
+
+    def interrupt(step: object, what: str) -> None:
+        if what == "doing":
+            raise KeyboardInterrupt
+
+    walked.moment = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        walked.go_on()
+    assert walked.journal.records[-1].event is Event.FAILED
+    climb(made, world, bucket, tmp_path).go_on()
+    assert world.stands == Words("single-16g")
+
+
+def test_the_history_tells_forecast_and_measured_and_the_next_forecast_is_the_median(tmp_path: Path) -> None:
+    made = plan("single-8g", "single-16g")
+    bucket = Bucket()
+    walked = climb(made, World(Words("single-8g")), bucket, tmp_path)
+    walked.go_on()
+    (row,) = history.climbs(walked.journal.records)
+    assert (row["forecast_away_seconds"], row["away_seconds"], row["requests_lost"]) == (45.0, 3.0, 0)
+    assert (row["ended"], row["resumed"], row["failed"]) == ("done", 0, [])
+    assert history.usual_away(walked.journal.records) == 3.0
+
+
+def test_a_plan_reads_back_as_it_was_written_and_a_changed_one_is_refused() -> None:
+    made = plan("single-16g-fixed", "split")
+    assert Plan.parse(made.text()) == made
+    with pytest.raises(TerraceError, match="was changed after it was made"):
+        Plan.parse(made.text().replace('"before": "single-16g-fixed"', '"before": "single-8g"'))
