@@ -67,6 +67,9 @@ class HostFiles(Component):
             "data_volume_id": data_volume_id or "",
             "key_arn": key_arn,
             "gpu": settings.gpu.mode is not Wanted.OFF,
+            "account_id": context.account_id,
+            "budget_usd": str(settings.budget.usd) if settings.budget is not None else "",
+            "gpu_budget_usd": str(settings.gpu.budget_usd) if settings.gpu.mode is not Wanted.OFF else "",
         }
         ssm.Parameter(
             "host-facts",

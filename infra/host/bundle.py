@@ -33,6 +33,7 @@ CARRIED = (
     "infra/core/gpu/platform.py",
     "infra/core/gpu/policy.py",
     "infra/core/memory.py",
+    "infra/core/metrics.py",
     "infra/core/naming.py",
     "infra/core/release.py",
     "infra/host/__init__.py",
@@ -50,6 +51,7 @@ ENTRY_POINTS: Mapping[str, str] = {
     "terrace-backup": "infra.host.box.backup",
     "terrace-restore": "infra.host.box.restore",
     "terrace-gpu": "infra.host.box.gpu",
+    "terrace-metrics": "infra.host.box.metrics",
 }
 _WRAPPER = """\
 #!/bin/sh

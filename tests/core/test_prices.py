@@ -80,9 +80,9 @@ def test_what_stands_beside_the_compared_lines_is_the_root_disk_the_key_and_what
     assert beside == {
         "root volumes gp3": "1.82",  # 20 x 0.0912
         "encryption key": "1.00",
-        "alarms, by metrics that they read": "3.50",  # (45 - 10) x 0.10
+        "alarms, by metrics that they read": "3.70",  # (47 - 10) x 0.10
         "composite alarms": "1.00",  # 2 x 0.50
-        "custom metrics": "0.41",  # (6 all day + 9 of 24 hours + 5 filters - 10) x 0.30
+        "custom metrics": "0.19",  # (5 all day + 5 filters + 15 of 24 hours - 10) x 0.30
         "dashboards": "0.00",
     }
 

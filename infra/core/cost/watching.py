@@ -41,9 +41,8 @@ def _hours() -> Mapping[str, int]:
     """In how many hours of a day each metric of the project is published, by name."""
     named: list[Metric] = [SUPPRESSOR_METRIC]
     for value in vars(metrics).values():
-        named += [
-            each for each in (value if isinstance(value, tuple) else (value,)) if isinstance(each, Metric)
-        ]
+        held = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else (value,)
+        named += [each for each in held if isinstance(each, Metric)]
     return {each.name: each.billed_hours for each in named}
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from infra.core.errors import Fault, TerraceError
 from infra.core.memory import Budget, budget, table
+from infra.host.box.metrics.command import UNITS as METRICS_UNITS
 
 from . import mount, nginx, postgresql, settings, units
 from .fetch import BOOTSTRAP
@@ -38,6 +39,8 @@ from .system import (
 
 LOCK = Path("/run/terrace-host.lock")
 CURRENT = Path("/opt/terrace/current")
+AMAZONS_AGENT = Path("/opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl")
+"""Where Amazon's package puts it (CloudWatch User Guide, "Installing the agent"); ours stands in where it is not."""
 IDS = {
     "postgres": (650, "/var/lib/postgresql"),
     "terrace": (651, "/nonexistent"),
@@ -52,7 +55,13 @@ ROLE_PACKAGES = {
     "frontend": ("nodejs",),
 }
 _CREATE_NO_CLUSTER = "create_main_cluster = false\nadd_include_dir = 'conf.d'\n"
-_TMPFILES = "d /run/terrace 0755 root root -\nd /var/log/terrace 0750 terrace adm -\n"
+_TMPFILES = """\
+d /run/terrace 0755 root root -
+d /var/log/terrace 0750 terrace adm -
+f /var/log/terrace/backend.log 0640 root adm -
+f /var/log/terrace/worker.log 0640 root adm -
+"""
+"""Logs that others read are made beforehand: systemd would make them for root alone."""
 _JOURNALD = "[Journal]\nSystemMaxUse=500M\nMaxRetentionSec=1month\n"
 _UPGRADES = 'APT::Periodic::Update-Package-Lists "1";\nAPT::Periodic::Unattended-Upgrade "1";\n'
 _LOGROTATE = """\
@@ -143,11 +152,15 @@ class Install:
                 part.symlink_to(program)
                 part.replace(link)
         gpu = bool(self.facts.get("gpu")) and self.budget.backend is not None
-        wanted = units.units(self.budget, gpu=gpu)
+        wanted = {**units.units(self.budget, gpu=gpu), **METRICS_UNITS}
         written = [write(Path("/etc/systemd/system") / name, text) for name, text in wanted.items()]
         if any(written):
             run(["systemctl", "daemon-reload"])
         run(["systemctl", "enable", "-q", *units.enabled(self.budget, gpu=gpu)])
+        watching = ["terrace-metrics.timer"]
+        if not AMAZONS_AGENT.exists():
+            watching.append("terrace-agent.service")
+        run(["systemctl", "enable", "-q", "--now", *watching])
         if gpu:
             run(["systemctl", "start", "terrace-gpu.timer"])
         elif Path("/etc/systemd/system/terrace-gpu.timer").exists():
