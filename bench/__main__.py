@@ -46,6 +46,7 @@ def main() -> int:
         "engine": _engine,
         "boxes": _boxes,
         "money": _money,
+        "report": _report,
     }
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; all without one")
@@ -77,15 +78,17 @@ def _engine(directory: Path) -> Iterator[Figure]:
         yield Figure(
             f"first up of Option A, {len(option_a.resources())} resources", f"{first:.1f} s", "", "", ""
         )
-        yield _report(directory, option_a)
         resident = (resident_bytes() or 0) / MIB
         yield Figure("memory of the embedded cloud, no boxes", f"{resident:.0f} MiB", "", "", "≤ 500 MB")
 
 
-def _report(directory: Path, option_a: projects.Project) -> Figure:
+def _report(directory: Path) -> Iterator[Figure]:
     """What scripts/preview.py takes beyond the engine's own preview, from its start to its end."""
     kept = directory / "preview.json"
-    kept.write_text(option_a.output("preview", "--json", *SHOWN), encoding="utf-8")
+    with Cloud(directory / "cloud", cache=CACHE) as cloud:
+        option_a = projects.option_a(directory / "a", cloud)
+        option_a.stand()
+        kept.write_text(option_a.output("preview", "--json", *SHOWN), encoding="utf-8")
     command = [sys.executable, str(projects.ROOT / "scripts" / "preview.py"), "report", str(kept)]
     taken = []
     for _round in range(ROUNDS):
@@ -95,7 +98,7 @@ def _report(directory: Path, option_a: projects.Project) -> Figure:
         )
         taken.append(time.perf_counter() - started)
     seconds = statistics.median(taken)
-    return Figure("report beyond the preview of Option A", f"{seconds:.2f} s", "", "", "≤ 1.5 s")
+    yield Figure("report beyond the preview of Option A", f"{seconds:.2f} s", "", "", "≤ 1.5 s")
 
 
 def _boxes(directory: Path) -> Iterator[Figure]:
