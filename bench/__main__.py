@@ -33,6 +33,7 @@ def main() -> int:
         "deploys": _rows(deploys.figures),
         "restore": _rows(restore.figures),
         "money": _money,
+        "report": _report,
         "gpu": gpu.figures,
         "alarms": _rows(watch.figures),
         "stages": _rows(lambda directory: stages.figures(directory, cache=CACHE)),
@@ -67,15 +68,17 @@ def _engine(directory: Path) -> Iterator[Figure]:
         yield Figure(
             f"first up of Option A, {len(option_a.resources())} resources", f"{first:.1f} s", "", "", ""
         )
-        yield _report(directory, option_a)
         resident = (resident_bytes() or 0) / MIB
         yield Figure("memory of the embedded cloud, no boxes", f"{resident:.0f} MiB", "", "", "≤ 500 MB")
 
 
-def _report(directory: Path, option_a: projects.Project) -> Figure:
+def _report(directory: Path) -> Iterator[Figure]:
     """What scripts/preview.py takes beyond the engine's own preview, from its start to its end."""
     kept = directory / "preview.json"
-    kept.write_text(option_a.output("preview", "--json", *SHOWN), encoding="utf-8")
+    with Cloud(directory / "cloud", cache=CACHE) as cloud:
+        option_a = projects.option_a(directory / "a", cloud)
+        option_a.stand()
+        kept.write_text(option_a.output("preview", "--json", *SHOWN), encoding="utf-8")
     command = [sys.executable, str(projects.ROOT / "scripts" / "preview.py"), "report", str(kept)]
     taken = []
     for _round in range(ROUNDS):
@@ -85,7 +88,7 @@ def _report(directory: Path, option_a: projects.Project) -> Figure:
         )
         taken.append(time.perf_counter() - started)
     seconds = statistics.median(taken)
-    return Figure("report beyond the preview of Option A", f"{seconds:.2f} s", "", "", "≤ 1.5 s")
+    yield Figure("report beyond the preview of Option A", f"{seconds:.2f} s", "", "", "≤ 1.5 s")
 
 
 def _rows(figures: Callable[[Path], Iterator[host.Row]]) -> Callable[[Path], Iterator[Figure]]:

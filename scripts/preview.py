@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a change costs and does, before it is made: for a terminal, for a pull request, for programs. Nothing changes.
+"""What a change costs and does, before it is made: for a terminal, a pull request, programs. No cloud is changed.
 
 Ends with 0 without a change, 10 with one, 3 where the month costs more than the budget, 4 where the guard, a
 mandatory rule or a missing price blocks it, 1 where the preview failed.

@@ -93,6 +93,7 @@ def test_an_update_does_what_was_reported_and_then_costs_it(standing: Any) -> No
     assert previewed(standing).silent
 
 
+@pytest.mark.drill
 def test_what_the_guard_refuses_is_reported_as_blocked_with_its_remedy(standing: Any) -> None:
     standing.write(dataVolumeGib=50)
     found = previewed(standing, check=False)
