@@ -213,6 +213,7 @@ KINDS = (
             LB_TAGS,
         ),
         outputs={
+            "arnSuffix": Expression(lambda s: s.id.partition(":loadbalancer/")[2]),
             "arn": found("LoadBalancerArn"),
             "name": found("LoadBalancerName"),
             "zoneId": found("CanonicalHostedZoneId"),
@@ -343,6 +344,7 @@ KINDS = (
             LB_TAGS,
         ),
         outputs={
+            "arnSuffix": Expression(lambda s: s.id.rpartition(":")[2]),
             "arn": found("TargetGroupArn"),
             "name": found("TargetGroupName"),
             "deregistrationDelay": _attribute(_TARGET_ATTRIBUTES["deregistrationDelay"], int),
