@@ -205,6 +205,7 @@ def _box(
     instance: view.Instance, reachable: set[IPv4Address], group_names: Mapping[str, str]
 ) -> boxes.BoxSpec:
     public = IPv4Address(instance.public_ip) if instance.public_ip else None
+    nat = IPv4Address(instance.nat_ip) if instance.nat_ip else None
     options = instance.metadata_options
     return boxes.BoxSpec(
         instance_id=instance.id,
@@ -214,6 +215,7 @@ def _box(
         private_ip=IPv4Address(str(instance.private_ip)),
         # An address of an earlier run's block leads nowhere now; the instance keeps it and is not reached by it.
         public_ip=public if public in reachable else None,
+        nat_ip=nat if nat in reachable else None,
         mac=str(instance.mac_address).lower(),
         memory_bytes=instance.memory_mib * MIB,
         vcpus=instance.vcpus,

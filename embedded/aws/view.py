@@ -56,7 +56,8 @@ class Instance:
     """An instance, terminated ones included for as long as the API shows them.
 
     ``generation`` is 1 at the launch and grows with every start after a stop; ``reboots`` with every reboot asked
-    for. ``memory_mib`` and ``vcpus`` are its type's. ``root_volume_id`` is ``None`` once it is terminated.
+    for. ``nat_ip`` is the address of the NAT gateway that its subnet leads to. ``memory_mib`` and ``vcpus`` are its
+    type's. ``root_volume_id`` is ``None`` once it is terminated.
     """
 
     id: str
@@ -74,6 +75,7 @@ class Instance:
     subnet_cidr: str | None
     private_ip: str | None
     public_ip: str | None
+    nat_ip: str | None
     mac_address: str | None
     hostname: str
     user_data: bytes
@@ -194,6 +196,7 @@ def _instances(backend: Any) -> Iterator[Instance]:
                 subnet_cidr=subnet.cidr_block if subnet else None,
                 private_ip=nic.private_ip_address if nic else None,
                 public_ip=nic.public_ip if nic else None,
+                nat_ip=_nat_address(backend, subnet) if subnet else None,
                 mac_address=nic.mac_address if nic else None,
                 hostname=each.private_dns_name if nic else "",
                 user_data=base64.b64decode(str(each.user_data)) if each.user_data else b"",
@@ -213,6 +216,18 @@ def _instances(backend: Any) -> Iterator[Instance]:
                 generation=getattr(each, "generation", 1),
                 reboots=getattr(each, "reboots", 0),
             )
+
+
+def _nat_address(backend: Any, subnet: Any) -> str | None:
+    """By the subnet's own route table, else the VPC's main one (VPC User Guide, "Subnet route tables")."""
+    tables = [each for each in backend.route_tables.values() if each.vpc_id == subnet.vpc_id]
+    own = [each for each in tables if subnet.id in each._associations.values()]
+    for table in own or [each for each in tables if each.main_association_id]:
+        for route in table.routes:
+            if route.destination_cidr_block == "0.0.0.0/0" and route.nat_gateway is not None:
+                addresses = route.nat_gateway.address_set
+                return next((str(each["publicIp"]) for each in addresses if each.get("publicIp")), None)
+    return None
 
 
 def _role(backend: Any, instance: Any) -> tuple[str | None, str | None]:

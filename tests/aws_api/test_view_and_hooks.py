@@ -235,3 +235,22 @@ def test_an_instance_cannot_be_started_or_resized_while_its_machine_still_stops(
     )
     HOOKS.machine_state = lambda _: "stopped"
     ec2.start_instances(InstanceIds=[instance_id])
+
+
+def test_an_instance_behind_a_nat_gateway_goes_out_by_its_address(
+    aws: Aws, network: Network, launch: Launch
+) -> None:
+    ec2 = aws("ec2")
+    inside = launch()
+    assert view.snapshot().instances[0].nat_ip is None
+    address = ec2.allocate_address(Domain="vpc")
+    gateway = ec2.create_nat_gateway(SubnetId=network.subnets[0], AllocationId=address["AllocationId"])
+    table = ec2.create_route_table(VpcId=network.vpc)["RouteTable"]["RouteTableId"]
+    ec2.associate_route_table(RouteTableId=table, SubnetId=network.subnets[0])
+    ec2.create_route(
+        RouteTableId=table,
+        DestinationCidrBlock="0.0.0.0/0",
+        NatGatewayId=gateway["NatGateway"]["NatGatewayId"],
+    )
+    (seen,) = [each for each in view.snapshot().instances if each.id == inside]
+    assert seen.nat_ip == address["PublicIp"]

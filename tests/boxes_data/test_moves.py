@@ -226,6 +226,18 @@ def test_a_target_with_tables_that_no_move_left_there_is_refused_before_anything
     assert mover.application("box", "select 1") == "1"
 
 
+def test_a_stack_that_began_with_rds_gets_the_applications_role_and_an_empty_database(mover: Mover) -> None:
+    mover.master("comment on database app is null; drop table if exists theirs")
+    record = {"epoch": 9, "end": "rds", "host": mover.cloud.endpoint, "port": 5432}
+    mover.cloud.client("ssm").put_parameter(
+        Name=f"{PARAMETERS}/{DATABASE_WRITER}", Value=json.dumps(record), Type="String", Overwrite=True
+    )
+    assert mover.run("provide")["changed"]
+    mover.application("rds", "create table t (v vector(3)); insert into t values ('[1,2,3]')")
+    assert not mover.run("provide")["changed"]
+    assert mover.application("rds", "select v from t") == "[1,2,3]"
+
+
 def test_no_secret_stands_on_a_command_line_or_in_what_is_said(mover: Mover) -> None:
     login = json.loads(
         mover.cloud.client("secretsmanager").get_secret_value(SecretId=mover.cloud.master_secret)[
