@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import demo_climb
 import httpx
 import typer
 
@@ -89,7 +90,7 @@ def _run(*, boxes: bool) -> None:
         running = cloud.start(boxes=boxes, says=line.says)
         machines = f"no boxes: {running.without_boxes}" if running.without_boxes else "boxes on"
         line.says(f"AWS API on {running.api_url.removeprefix('http://')}, {machines}")
-    engine = Engine(ROOT, STACK, variables=cloud.variables())
+    engine = Engine(ROOT, STACK, variables=cloud.variables(), work_dir=demo_climb.standing_directory(ROOT))
     if running.after_kill:
         with step("refresh", "reading what the killed cloud still knows") as line:
             engine.refresh()
@@ -100,6 +101,7 @@ def _run(*, boxes: bool) -> None:
         line.says(f"{progress.changed} resources changed" if progress.changed else "nothing to change")
     if not running.without_boxes:
         _page(outputs["url"])
+    demo_climb.climb(ROOT, cloud.variables(), outputs, cloud.ask)
     _report(settings, outputs)
 
 
