@@ -19,6 +19,7 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import boto3
+import demo_climb
 import httpx
 import typer
 
@@ -102,7 +103,7 @@ def _run(*, boxes: bool) -> None:
         running = cloud.start(boxes=boxes, says=line.says)
         machines = f"no boxes: {running.without_boxes}" if running.without_boxes else "boxes on"
         line.says(f"AWS API on {running.api_url.removeprefix('http://')}, {machines}")
-    engine = Engine(ROOT, STACK, variables=cloud.variables())
+    engine = Engine(ROOT, STACK, variables=cloud.variables(), work_dir=demo_climb.standing_directory(ROOT))
     if running.after_kill:
         with step("refresh", "reading what the killed cloud still knows") as line:
             engine.refresh()
@@ -116,6 +117,7 @@ def _run(*, boxes: bool) -> None:
         os.environ.update({name: text for name, text in cloud.variables().items() if name.startswith("AWS_")})
         boto3.setup_default_session()
         _serve(outputs, settings.region)
+    demo_climb.climb(ROOT, cloud.variables(), outputs, cloud.ask)
     _report(settings, outputs)
 
 

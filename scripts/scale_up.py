@@ -7,6 +7,8 @@ Reading is the default. What changes something needs a plan; a climb can be kill
 import _venv  # isort: skip  # first: the rest needs the project's environment
 
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +23,7 @@ from ops.adapters.sshsig import SshSigner
 from ops.climb import advise as advising
 from ops.climb import approval, page, planning, run
 from ops.climb import plan as plans
+from ops.climb.lock import LockedError
 from ops.climb.plan import Plan
 from ops.climb.planning import BlockedError, Wish
 from ops.climb.verdicts import passed
@@ -261,7 +264,8 @@ def _fit(site: Site, made: Plan) -> None:
 def _climb(site: Site, made: Plan, wait: float, *, back: bool) -> None:
     site.answers_before = bool(made.evidence.get("answers"))
     lock = site.lock()
-    with lock.held(reason=f"climb {made.id}: {made.before} → {made.after}", climb=made.id, wait_seconds=wait):
+    reason = f"climb {made.id}: {made.before} → {made.after}"
+    with _telling(), lock.held(reason=reason, climb=made.id, wait_seconds=wait):
         journal = site.journal()  # again: the one who held the lock before may have written on
         line = page.Lines(err)
         climb = run.Climb(made, journal, lock, site, says=_say, moment=line.moment)
@@ -269,6 +273,15 @@ def _climb(site: Site, made: Plan, wait: float, *, back: bool) -> None:
     rows = _rows(journal, made)
     err.print(f"  {page.ended(rows)}", markup=False)
     err.print(f"  next        {page.after_climb(made, back=back)}", markup=False)
+
+
+@contextmanager
+def _telling() -> Generator[None]:
+    """Somebody else's lock blocks; it is no failure of the climb."""
+    try:
+        yield
+    except LockedError as error:
+        fail(error, Exit.BLOCKED)
 
 
 def _rows(journal: Any, made: Plan) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from ops.climb.steps import Words
 
 from .pretended import Bucket, Killed, World, climb, plan
 
-RUNGS = ["single-8g", "single-8g-fixed", "single-16g", "single-16g-fixed"]
 CLIMBS = [
-    *((one, other) for one in RUNGS for other in RUNGS if one != other),
+    # Every pair of rungs inside an option walks by the same rows; `make matrix` takes all of them on the engine.
+    ("single-8g", "single-16g"),
+    ("single-16g", "single-8g-fixed"),
     ("single-16g-fixed", "split"),
     ("split", "private"),
     ("private", "split"),
