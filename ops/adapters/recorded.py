@@ -50,6 +50,20 @@ class Program:
     resources: list[Recorded]
     outputs: dict[str, Any]
 
+    def judged(self) -> list[Resource]:
+        """The resources as costs and rules see them."""
+        return [
+            Resource(
+                each.urn,
+                each.token,
+                each.inputs,
+                custom=each.custom,
+                protect=bool(each.options["protect"]),
+                retain=bool(each.options["retain"]),
+            )
+            for each in self.resources
+        ]
+
     def of(self, token: str) -> list[Recorded]:
         """The resources of that token."""
         return [each for each in self.resources if each.token == token]
@@ -66,31 +80,26 @@ def record(config: Mapping[str, Any], stack: str, *, where: str) -> list[Resourc
     Raises:
         TerraceError: the settings are refused.
     """
-    found = run(parse(config, where=where), stack=stack, secret=lambda _: SECRET_TEXT)
-    return [
-        Resource(
-            each.urn,
-            each.token,
-            each.inputs,
-            custom=each.custom,
-            protect=bool(each.options["protect"]),
-            retain=bool(each.options["retain"]),
-        )
-        for each in found.resources
-    ]
+    return run(parse(config, where=where), stack=stack, secret=lambda _: SECRET_TEXT).judged()
 
 
-def run(settings: Settings, *, stack: str, secret: Callable[[Any], Any] = lambda value: value) -> Program:
+def run(
+    settings: Settings,
+    *,
+    stack: str,
+    project: str = PROJECT,
+    secret: Callable[[Any], Any] = lambda value: value,
+) -> Program:
     """Runs the whole program and waits until everything is registered; `secret` is what secrets are written as."""
     recorder = _Recorder()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     monitor = _EngineUrns(recorder, secret)
-    mocks.set_mocks(recorder, project=PROJECT, stack=stack, preview=False, monitor=monitor)
+    mocks.set_mocks(recorder, project=project, stack=stack, preview=False, monitor=monitor)
     outputs: dict[str, Any] = {}
 
     async def program() -> None:
-        layout = build(settings, Naming(PROJECT, stack), account_id=ACCOUNT)
+        layout = build(settings, Naming(project, stack), account_id=ACCOUNT)
         outputs.update(await pulumi.Output.all(**layout.outputs).future() or {})
 
     SETTINGS.rpc_manager.clear()

@@ -1,0 +1,5 @@
+"""What infra/policy/pack starts."""
+
+from infra.policy.serving import serve
+
+serve()
