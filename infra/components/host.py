@@ -68,8 +68,8 @@ class HostFiles(Component):
             "key_arn": key_arn,
             "gpu": settings.gpu.mode is not Wanted.OFF,
             "account_id": context.account_id,
-            "budget_usd": str(settings.budget.usd) if settings.budget is not None else "",
-            "gpu_budget_usd": str(settings.gpu.budget_usd) if settings.gpu.mode is not Wanted.OFF else "",
+            "budget_usd": f"{settings.budget.usd:f}" if settings.budget else "",
+            "gpu_budget_usd": "" if settings.gpu.mode is Wanted.OFF else f"{settings.gpu.budget_usd:f}",
         }
         ssm.Parameter(
             "host-facts",

@@ -7,7 +7,9 @@ import shlex
 import ssl
 import time
 from collections.abc import Iterator
+from typing import Any
 
+import boto3
 import httpx
 import pytest
 
@@ -138,3 +140,40 @@ def test_the_first_backup_comes_by_itself_and_the_archive_stands(box: Served) ->
     assert told["backups"][0]["kind"] == "full"
     assert told["gaps"] == []
     assert told["unreachable"] == ""
+
+
+def client(box: Served, service: str) -> Any:
+    """boto3 in the box's own cloud."""
+    variables = box.cloud.variables()
+    make: Any = boto3.client
+    return make(
+        service, endpoint_url=variables["AWS_ENDPOINT_URL"], region_name=variables["AWS_REGION"],
+        aws_access_key_id="x", aws_secret_access_key="x",
+    )  # fmt: skip
+
+
+def test_the_box_publishes_what_its_alarms_read(box: Served) -> None:
+    box.sh("terrace-metrics agent --once; systemctl start terrace-metrics.service")
+    assert box.sh("systemctl is-active terrace-metrics.timer terrace-agent.service") == "active\nactive"
+    cloudwatch, logs = client(box, "cloudwatch"), client(box, "logs")
+
+    def published(space: str) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for each in cloudwatch.list_metrics(Namespace=space)["Metrics"]:
+            found.setdefault(each["MetricName"], set()).update(one["Name"] for one in each["Dimensions"])
+        return found
+
+    assert published("CWAgent") == {
+        "mem_used_percent": {"InstanceId"},
+        "disk_used_percent": {"InstanceId", "path", "fstype"},
+    }
+    own = published("terrace")
+    assert {"database_connections_percent", "certificate_days_left", "restore_drill_age_seconds"} <= set(own)
+    httpx.get(
+        f"https://{box.outputs['eip']}/nowhere",
+        verify=ssl.create_default_context(cafile=str(box.certificate)),
+    )
+    box.sh("terrace-metrics agent --once")
+    group = "/terrace/dev/logs/nginx/access"
+    lines = logs.filter_log_events(logGroupName=group)["events"]
+    assert any('"path":"/nowhere"' in each["message"] for each in lines)

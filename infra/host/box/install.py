@@ -19,10 +19,11 @@ from typing import Any
 
 from infra.core.errors import Fault, TerraceError
 from infra.core.memory import Budget, budget, table
-from infra.host.box.metrics.command import UNITS as METRICS_UNITS
 
 from . import mount, nginx, postgresql, settings, units
 from .fetch import BOOTSTRAP
+from .metrics import agent
+from .metrics.command import UNITS
 from .system import (
     DATA,
     Facts,
@@ -38,9 +39,10 @@ from .system import (
 )  # fmt: skip
 
 LOCK = Path("/run/terrace-host.lock")
+AGENT = Path("/opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl")
+"""Of Amazon's CloudWatch agent (CloudWatch User Guide, "Start the CloudWatch agent")."""
+
 CURRENT = Path("/opt/terrace/current")
-AMAZONS_AGENT = Path("/opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl")
-"""Where Amazon's package puts it (CloudWatch User Guide, "Installing the agent"); ours stands in where it is not."""
 IDS = {
     "postgres": (650, "/var/lib/postgresql"),
     "terrace": (651, "/nonexistent"),
@@ -112,6 +114,7 @@ class Install:
             "settings": self.settings,
             "services": self.services,
             "nginx": self.nginx,
+            "metrics": self.metrics,
             "upkeep": self.upkeep,
         }
 
@@ -152,19 +155,29 @@ class Install:
                 part.symlink_to(program)
                 part.replace(link)
         gpu = bool(self.facts.get("gpu")) and self.budget.backend is not None
-        wanted = {**units.units(self.budget, gpu=gpu), **METRICS_UNITS}
+        wanted = units.units(self.budget, gpu=gpu)
         written = [write(Path("/etc/systemd/system") / name, text) for name, text in wanted.items()]
         if any(written):
             run(["systemctl", "daemon-reload"])
         run(["systemctl", "enable", "-q", *units.enabled(self.budget, gpu=gpu)])
-        watching = ["terrace-metrics.timer"]
-        if not AMAZONS_AGENT.exists():
-            watching.append("terrace-agent.service")
-        run(["systemctl", "enable", "-q", "--now", *watching])
         if gpu:
             run(["systemctl", "start", "terrace-gpu.timer"])
         elif Path("/etc/systemd/system/terrace-gpu.timer").exists():
             run(["systemctl", "disable", "-q", "--now", "terrace-gpu.timer"])
+
+    def metrics(self) -> None:
+        """What the box tells of itself; the stand-in where Amazon's agent is not installed."""
+        written = [write(Path("/etc/systemd/system") / name, text) for name, text in UNITS.items()]
+        if any(written):
+            run(["systemctl", "daemon-reload"])
+        configured = agent.configuration(role(self.facts), self.facts["log_groups"])
+        changed = write(Path(agent.CONFIGURATION), json.dumps(configured, indent=2) + "\n")
+        run(["systemctl", "enable", "-q", "--now", "terrace-metrics.timer"])
+        if not AGENT.exists():
+            run(["systemctl", "enable", "-q", "--now", "terrace-agent.service"])
+        elif changed:
+            fetch = ["-a", "fetch-config", "-m", "ec2", "-s", "-c", f"file:{agent.CONFIGURATION}"]
+            run([str(AGENT), *fetch])
 
     def data(self) -> None:
         """The data volume, and its directories."""

@@ -42,7 +42,7 @@ include_dir = 'conf.d'
 _HBA = """\
 # The application by password over the loopback; who maintains it by being that user of this machine.
 local   all             postgres                                peer
-local   all             terrace_metrics                         peer map=terrace
+local   postgres        terrace_metrics                         peer map=metrics
 local   all             all                                     peer
 host    all             app             127.0.0.1/32            scram-sha-256
 """
@@ -107,7 +107,11 @@ def configure(budget: Budget) -> bool:
     changed = [
         put("postgresql.conf", _MAIN),
         put("pg_hba.conf", _HBA, 0o640),
-        put("pg_ident.conf", "terrace terrace-metrics terrace_metrics\n", 0o640),
+        put(
+            "pg_ident.conf",
+            "# The system's name and the database's.\nmetrics terrace-metrics terrace_metrics\n",
+            0o640,
+        ),
         put("start.conf", "auto\n"),
         put("environment", "# Nothing.\n"),
         put("pg_ctl.conf", "pg_ctl_options = ''\n"),
