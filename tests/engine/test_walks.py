@@ -58,8 +58,9 @@ def step(project: Any, **changes: Any) -> None:
 
 def refuse_bare_jumps(project: Any, stage: str) -> None:
     """The word alone leads to no other option, and the preview says so."""
-    for there in STAGES:
-        if find(there).option is not find(stage).option:
+    firsts = {find(name).option: name for name in reversed(STAGES)}
+    for option, there in firsts.items():
+        if option is not find(stage).option:
             refused = refusal(project, stage=there)
             assert f"jumps from {stage}" in refused, refused
     project.write(stage=stage)
