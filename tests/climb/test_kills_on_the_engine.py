@@ -31,12 +31,9 @@ POINTS = (
 DRILLED = [
     # point, from, to, then, whether another clone goes on
     ("snapshot-made", "single-8g", "single-16g", "resume", False),
-    ("word-written", "single-8g", "single-8g-fixed", "rollback", False),
     ("engine:1", "single-8g", "single-16g", "resume", True),
     ("engine:0", "single-16g", "single-8g", "rollback", False),
-    ("doing:verify", "single-8g-fixed", "single-16g-fixed", "resume", False),
     ("recorded:thresholds", "single-16g", "single-16g-fixed", "rollback", True),
-    ("done:load-test", "single-16g-fixed", "single-16g", "resume", False),
 ]
 MATRIX = [
     (point, before, after, then, other)

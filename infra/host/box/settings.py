@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from infra.core.errors import Fault, TerraceError
-from infra.core.naming import DATABASE_PASSWORD, UNSET
+from infra.core.naming import DATABASE_ENDPOINT, DATABASE_PASSWORD, UNSET
+from infra.host.box.data import application as rds
 
 from .system import Facts, client, command, directory, facts, role, run, say, write
 
@@ -90,6 +91,11 @@ def gather(found: Facts) -> dict[str, str]:
             "SPRING_DATASOURCE_USERNAME": USER,
             "SPRING_DATASOURCE_PASSWORD": secret,
         }
+    elif role(found) == "backend":
+        name = f"{found['parameters']}/{DATABASE_ENDPOINT}"
+        endpoint = str(client("ssm", found).get_parameter(Name=name)["Parameter"]["Value"])
+        rds.authorities()
+        host |= rds.environment(endpoint, password(found))
     return {**application(found), **host}
 
 
