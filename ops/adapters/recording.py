@@ -66,7 +66,10 @@ class Recorder(pulumi_mocks.Mocks):
         }
         return f"{token}-{args.name}", {**known, **args.inputs}
 
-    def call(self, args: pulumi_mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
+    def call(
+        self,
+        args: pulumi_mocks.MockCallArgs,  # noqa: ARG002
+    ) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
         """The functions that the program asks."""
         return {"accountId": ACCOUNT}, None
 
