@@ -174,6 +174,10 @@ def _edge(aws: Aws, network: Network, made: dict[str, str]) -> None:
     made["certificate"] = aws("acm").request_certificate(DomainName="example.com", ValidationMethod="DNS")[
         "CertificateArn"
     ]
+    # It is issued a second after it was asked for; what is compared later must not depend on the clock.
+    aws("acm").get_waiter("certificate_validated").wait(
+        CertificateArn=made["certificate"], WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+    )
     balancer = elb.create_load_balancer(Name="web", Subnets=network.subnets, SecurityGroups=[network.group])
     made["balancer"] = balancer["LoadBalancers"][0]["LoadBalancerArn"]
     group = elb.create_target_group(Name="app", Protocol="HTTP", Port=80, VpcId=network.vpc)

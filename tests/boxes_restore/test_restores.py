@@ -213,7 +213,7 @@ runuser -u postgres -- psql -XAtq -d app -c \
   'create table if not exists acknowledged (n bigint primary key, at timestamptz)'
 cat > /root/writer <<'LOOP'
 #!/bin/sh
-n=$1
+n=$(runuser -u postgres -- psql -XAtq -d app -c 'select coalesce(max(n), 0) from acknowledged')
 while :; do
   n=$((n + 1))
   runuser -u postgres -- psql -XAtq -d app -c "insert into acknowledged values ($n, clock_timestamp())" || exit 0
@@ -221,7 +221,7 @@ while :; do
 done
 LOOP
 chmod +x /root/writer
-systemd-run --quiet --collect --unit=writer /root/writer "$(tail -n 1 /root/acknowledged 2>/dev/null | cut -d' ' -f1)"
+systemd-run --quiet --collect --unit=writer /root/writer
 """
 
 
@@ -244,11 +244,26 @@ def test_after_a_power_cut_under_load_every_row_older_than_the_recovery_point_is
         newest = max(float(at) for number, at in told if int(number) in held)
         say(capsys, f"power cut: {len(told)} rows acknowledged, newest restored {cut - newest:.1f} s old")
         assert older <= held
-        source.run("systemctl restart postgresql@17-main")
+        source.run("systemctl restart postgresql@17-main && terrace-backup watch")
         alive = int(source.sql("select count(*) from acknowledged"))
         assert alive >= len({number for number, _ in told} - {"0"}), (
             "nothing acknowledged is lost on the box itself"
         )
+
+
+def test_rows_of_the_segment_that_a_power_cut_left_open_are_in_the_bucket_though_nobody_writes_after_it(
+    source: Machine, scratch: Machine
+) -> None:
+    source.archive()
+    source.add_receipts(3)
+    wanted = source.counts()
+    source.power_cut()
+    source.run("systemctl restart postgresql@17-main")
+    assert not source.waiting(), "nothing is on its way by itself"
+    source.run("terrace-backup watch")
+    until(lambda: source.waiting() == 0, seconds=90)
+    with restored(scratch):
+        assert scratch.counts(port=5433) == wanted
 
 
 def test_the_boxs_own_database_goes_back_to_a_minute_and_is_backed_up_anew(source: Machine) -> None:

@@ -18,7 +18,7 @@ from infra.host.box.backup.bounds import CENSUS_PREFIX, DUMPS_PREFIX, queue_boun
 from infra.host.box.backup.repository import Backup, Bucket, Kind, PgBackRest
 from infra.host.box.backup.segments import Segment, logs, parse
 
-WATCH_FILE, RESULTS_FILE = "watch.json", "results.json"
+WATCH_FILE, RESULTS_FILE, STARTED_FILE = "watch.json", "results.json", "started.json"
 SPARE_DAYS = 8
 """A newest full backup older than this, a day more than a week, is made good by `ready`."""
 
@@ -145,6 +145,8 @@ class Backups:
         now = datetime.now(UTC)  # before PostgreSQL is asked: a later commit may lie in a later segment
         try:
             in_recovery = box.psql("select pg_is_in_recovery()") == "t"
+            if not in_recovery:
+                self._close_segment_of_last_run()
             current = None if in_recovery else parse(box.psql("select pg_walfile_name(pg_current_wal_lsn())"))
         except TerraceError as error:
             self.say(str(error))
@@ -165,6 +167,17 @@ class Backups:
             self.say(f"gap: WAL from {judged.news.first} to {judged.news.last} was dropped")
         self._remember(judged.known)
         return judged
+
+    def _close_segment_of_last_run(self) -> None:
+        """Hands over the segment that the server was killed in, once for each of its starts.
+
+        `archive_timeout` closes a segment only when something of weight was written to it since the start: rows
+        acknowledged before a power cut would stay out of the bucket for as long as nobody writes after it.
+        """
+        started = box.psql("select pg_postmaster_start_time()")
+        if box.json_file(self.state / STARTED_FILE) != started:
+            box.psql("select pg_switch_wal()")
+            box.write(self.state / STARTED_FILE, json.dumps(started) + "\n")
 
     def _held(self, first: Segment, last: Segment) -> Collection[Segment] | None:
         try:

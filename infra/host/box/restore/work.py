@@ -24,6 +24,8 @@ from infra.host.box.restore.choice import Choice, Wish, choose
 RESTORE_CONF = Path("/etc/pgbackrest-restore.conf")
 CLUSTER = Path("/etc/postgresql/17/main/postgresql.conf")
 SCRATCH_PORT = 5433
+START_SECONDS = 15.0
+"""Nothing is waited for when the server is started: for so long it may not have written its pid file yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +142,17 @@ def serve(directory: Path, port: int, *, seconds: int = 4 * 3600) -> None:
         box.program("systemctl", "start", "--no-block", "postgresql@17-main", timeout_seconds=60)
     else:
         _scratch(directory, port)
-    until = time.monotonic() + seconds
+    began = time.monotonic()
+    until, seen = began + seconds, False
     while True:
         try:
             if box.psql("select pg_is_in_recovery()", port=port) == "f":
                 return
         except TerraceError as error:
-            if not box.is_running(directory) and _has_failed(directory):
+            running = box.is_running(directory)
+            seen = seen or running
+            may_be_starting = not seen and time.monotonic() - began < START_SECONDS
+            if not running and not may_be_starting and _has_failed(directory):
                 raise TerraceError(
                     Fault(
                         str(directory),
