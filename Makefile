@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock check test drill bench demo demo-stop clean
+.PHONY: help setup lock check audit test drill bench demo demo-stop clean
 MAKEFLAGS += --no-print-directory
 
 help: ## this list
@@ -15,12 +15,20 @@ setup: ## .venv from the locked requirements, and the Pulumi engine
 
 lock: ## lock files again from pyproject.toml (ARGS=--upgrade: newer versions)
 	@$(PYTHON) -m tools.setup lock $(ARGS)
+	@$(BIN)/uv pip compile requirements/audit.in $(ARGS) --generate-hashes --universal --python-version=3.11 \
+	  --no-emit-index-url --no-emit-find-links --quiet --output-file requirements/audit.txt \
+	  --custom-compile-command "make lock"
 
 check: setup ## format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/ty check
+
+audit: setup ## the workflows, looked over by zizmor in an environment of its own
+	@$(BIN)/uv venv --quiet --allow-existing .venv-audit
+	@$(BIN)/uv pip sync --quiet --require-hashes --python .venv-audit/bin/python requirements/audit.txt
+	.venv-audit/bin/zizmor --offline --no-progress .github
 
 test: setup ## every test that needs neither real machines nor long faults
 	$(BIN)/pytest -m "not drill and not box" -n auto $(ARGS)
@@ -38,5 +46,5 @@ demo-stop: setup ## stop the embedded cloud and its machines
 	$(BIN)/python scripts/local.py stop $(ARGS)
 
 clean: ## take .venv and tool caches away; .local/ and the cached engine stay
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-audit .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.local/*' -prune -exec rm -rf {} +
