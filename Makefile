@@ -15,9 +15,6 @@ setup: ## .venv from the locked requirements, and the Pulumi engine
 
 lock: ## lock files again from pyproject.toml (ARGS=--upgrade: newer versions)
 	@$(PYTHON) -m tools.setup lock $(ARGS)
-	@$(BIN)/uv pip compile requirements/audit.in $(ARGS) --generate-hashes --universal --python-version=3.11 \
-	  --no-emit-index-url --no-emit-find-links --quiet --output-file requirements/audit.txt \
-	  --custom-compile-command "make lock"
 
 check: setup ## format, lint, types
 	$(BIN)/ruff format --check .
