@@ -5,7 +5,7 @@ ARGS ?=
 STACK ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock check test drill matrix bench preview demo demo-stop clean
+.PHONY: help setup lock check audit test drill matrix bench preview demo demo-stop clean
 MAKEFLAGS += --no-print-directory
 
 help: ## this list
@@ -22,6 +22,11 @@ check: setup ## format, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/ty check
+
+audit: setup ## the workflows, looked over by zizmor in an environment of its own
+	@$(BIN)/uv venv --quiet --allow-existing .venv-audit
+	@$(BIN)/uv pip sync --quiet --require-hashes --python .venv-audit/bin/python requirements/audit.txt
+	.venv-audit/bin/zizmor --offline --no-progress .github
 
 test: setup ## every test that needs neither real machines nor long faults
 	$(BIN)/pytest -m "not drill and not box and not matrix" -n auto $(ARGS)
@@ -46,5 +51,5 @@ demo-stop: setup ## stop the embedded cloud and its machines
 	$(BIN)/python scripts/local.py stop $(ARGS)
 
 clean: ## take .venv and tool caches away; .local/ and the cached engine stay
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-audit .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.local/*' -prune -exec rm -rf {} +

@@ -16,7 +16,7 @@ from embedded.cloud import Cloud
 from infra.host.box.backup.bounds import RECOVERY_POINT_SECONDS
 from ops import restore
 from ops.adapters.drills import S3Kits, ScratchStacks, SsmShell, StackMetrics
-from tests.boxes_restore.support import BOOT_SECONDS, REGION, Machine
+from tests.boxes_restore.support import REGION, Machine
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "terrace"
 RECEIPTS = 20_000
@@ -38,9 +38,7 @@ def figures(directory: Path) -> Iterator[Row]:
         box = Machine(
             cloud.machines.host, _client, outputs["instance_id"], buckets["backups"], buckets["uploads"]
         )
-        box.host.wait(box.instance_id, lambda each: each.booted, timeout_seconds=BOOT_SECONDS)
-        box.install()
-        box.make_source()
+        box.take_over()
         box.add_receipts(RECEIPTS)
         box.archive()
         began = time.perf_counter()

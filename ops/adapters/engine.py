@@ -18,6 +18,7 @@ from tools.setup.engine import SLOWING, engine_environment, read_engine
 
 OnEvent = Callable[[automation.EngineEvent], Any]
 
+_LEAVES_ALONE = ("same", "read", "refresh")
 LOCKED = "docs/runbook.md#engine-killed"
 
 
@@ -79,6 +80,44 @@ class Engine:
             deployment = self._stack().export_stack().deployment or {}
         found: list[dict[str, Any]] = deployment.get("resources") or []
         return found
+
+    def differences(self) -> dict[str, str]:
+        """What an up would do to what stands, read anew: the operation by URN; empty where nothing differs."""
+        found: dict[str, str] = {}
+
+        def note(event: automation.EngineEvent) -> None:
+            if event.resource_pre_event is not None:
+                about = event.resource_pre_event.metadata
+                operation = str(getattr(about.op, "value", about.op))
+                if operation not in _LEAVES_ALONE:
+                    found[about.urn] = operation
+
+        self.preview(on_event=note, refresh=True)
+        return found
+
+    def deployment(self) -> dict[str, Any]:
+        """The whole state, as `pulumi stack export` gives it."""
+        with _speaking(self.stack, "state"):
+            return dict(self._stack().export_stack().deployment or {})
+
+    def save_plan(self, path: Path, *, policy_pack: Path) -> dict[str, int]:
+        """Previews with the rules, and saves what an up would do; how many resources, by operation.
+
+        Raises:
+            TerraceError: the engine or a mandatory rule refused.
+        """
+        with _speaking(self.stack, "preview"):
+            result = self._stack().preview(plan=str(path), policy_packs=[str(policy_pack)], color="never")
+        return {str(operation): count for operation, count in result.change_summary.items()}
+
+    def apply_plan(self, path: Path, *, policy_pack: Path) -> None:
+        """Does what the plan says and nothing else. Whether the state moved, ops/ci.py looks; the engine does not.
+
+        Raises:
+            TerraceError: the engine refused or failed, or the program wanted what is not in the plan.
+        """
+        with _speaking(self.stack, "up"):
+            self._stack().up(plan=str(path), policy_packs=[str(policy_pack)], color="never")
 
     def _stack(self) -> automation.Stack:
         if self._made is None:

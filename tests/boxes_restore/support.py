@@ -32,6 +32,7 @@ SHIPPED = ("infra/__init__.py", "infra/core/__init__.py", "infra/core/errors.py"
 ARCHIVE_SECONDS = 5
 """How often the archive closes a segment here, instead of every 120 s."""
 RUN_SECONDS = 300.0
+INSTALL_SECONDS = 300.0
 
 PREPARE = """
 set -e
@@ -203,10 +204,24 @@ class Machine:
             )
         self.run("systemctl stop terrace-backup-watch.timer; systemctl restart postgresql@17-main")
         self.sql("create database app", database="postgres")
+        self._fill()
+        self.run("terrace-backup ready")
+
+    def take_over(self) -> None:
+        """The same of a box that installs itself: its own host made the database, rows and a full backup are added."""
+        until(self._installed, seconds=INSTALL_SECONDS)
+        self.run("systemctl stop terrace-backup-watch.timer")
+        self._fill()
+        self.run("terrace-backup full")
+
+    def _installed(self) -> bool:
+        told = self.run("terrace-host status --json", check=False)
+        return told.returncode == 0 and json.loads(told.stdout)["state"] == "done"
+
+    def _fill(self) -> None:
         for path in sorted((ROOT / "embedded/sample/migrations").glob("*.sql")):
             self.sql(path.read_text(encoding="utf-8"))
         self.add_receipts(200)
-        self.run("terrace-backup ready")
 
     def add_receipts(self, count: int) -> None:
         """Rows with vectors, of which every tenth names an upload that exists."""

@@ -16,7 +16,6 @@ from embedded.cloud import Cloud
 from infra.core.errors import TerraceError
 from ops import restore
 from ops.adapters.drills import S3Kits, ScratchStacks, SsmShell, StackMetrics
-from tests.boxes.support import BOOT_SECONDS
 from tests.boxes_restore.support import Machine, say, until
 from tests.engine.conftest import CACHE, ROOT, Project, lay_out
 
@@ -35,9 +34,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         made.pulumi("stack", "init", made.stack)
         made.up()
         box = machine(made)
-        box.host.wait(box.instance_id, lambda each: each.booted, timeout_seconds=BOOT_SECONDS)
-        box.install()
-        box.make_source()
+        box.take_over()
         yield made
 
 

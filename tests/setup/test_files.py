@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 RUNTIME = PROJECT["dependencies"]
 DEVELOPMENT = PROJECT["optional-dependencies"]["dev"]
-LOCKS = ("uv.txt", "dev.txt", "runtime.txt")
+LOCKS = ("uv.txt", "audit.txt", "dev.txt", "runtime.txt")
 
 
 def text_of(name: str) -> str:
@@ -97,6 +97,7 @@ def test_every_dependency_has_its_line_of_what_it_is_for_and_what_would_replace_
     asked = [canonicalize_name(Requirement(text).name) for text in RUNTIME + DEVELOPMENT] + [
         "uv",
         "pip",
+        "zizmor",
         *modules,
     ]
     assert sorted(canonicalize_name(name) if "/" not in name else name for name, _, _ in rows) == sorted(

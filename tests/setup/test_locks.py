@@ -2,12 +2,13 @@
 
 import pytest
 
-LOCKS = ("uv.txt", "dev.txt", "runtime.txt")
+LOCKS = ("uv.txt", "audit.txt", "dev.txt", "runtime.txt")
 
 
 @pytest.fixture
 def lockable(clone):
     (clone.root / "requirements" / "uv.in").write_text("uv==1.0\n")
+    (clone.root / "requirements" / "audit.in").write_text("little==1.0\n")
     return clone
 
 
@@ -19,13 +20,18 @@ def test_the_locks_are_made_from_what_asks_for_them_with_hashes_and_without_addr
     done = lockable.run("", "lock")
     assert done.returncode == 0, done.stderr
     locks = locks_of(lockable)
-    for name, source in zip(LOCKS, ["requirements/uv.in", "pyproject.toml", "pyproject.toml"], strict=True):
+    for name, source in zip(
+        LOCKS,
+        ["requirements/uv.in", "requirements/audit.in", "pyproject.toml", "pyproject.toml"],
+        strict=True,
+    ):
         assert locks[name].splitlines()[0] == f"# Made by `make lock` from {source}: change that, not this."
         assert "--hash=sha256:" in locks[name]
         assert "://" not in locks[name]
         assert str(lockable.wheels) not in locks[name]
     assert [[line.split()[0] for line in text.splitlines() if "==" in line] for text in locks.values()] == [
         ["uv==1.0"],
+        ["little==1.0"],
         ["little==1.0", "uv==1.0"],
         ["little==1.0"],
     ]
@@ -36,7 +42,7 @@ def test_locks_that_are_up_to_date_are_not_written(lockable):
     before = [(lockable.root / "requirements" / name).stat().st_mtime_ns for name in LOCKS]
     done = lockable.run("", "lock")
     assert done.returncode == 0
-    assert done.stderr.count("as it was") == 3
+    assert done.stderr.count("as it was") == 4
     assert [(lockable.root / "requirements" / name).stat().st_mtime_ns for name in LOCKS] == before
 
 

@@ -34,6 +34,7 @@ class Lock:
 # runtime comes last and keeps to dev's versions, so that the two never disagree.
 LOCKS = (
     Lock("requirements/uv.txt", "requirements/uv.in"),
+    Lock("requirements/audit.txt", "requirements/audit.in"),
     Lock("requirements/dev.txt", "pyproject.toml", ("--extra", "dev")),
     Lock(
         "requirements/runtime.txt",

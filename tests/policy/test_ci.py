@@ -1,0 +1,118 @@
+"""Workflows refuse a climb that nobody announced, a plan of another commit, and a state that moved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.core.errors import TerraceError
+from infra.core.transition import Standing
+from ops import ci
+
+A = Standing("terrace", "prod", "ap-northeast-2", ("ap-northeast-2a",), "10.20.0.0/16", "single-8g", 100)
+EXPANDED = replace(A, climb_to="split", climb_phase="expanded")
+STEP = "single-8g -> single-8g to split (expanded)"
+
+
+def state(standing: Standing, *, serial: int = 1) -> dict[str, Any]:
+    guard = {"type": ci.GUARD, "urn": "guard", "outputs": standing.as_inputs()}
+    return {"manifest": {"time": str(serial)}, "resources": [guard, {"urn": "other", "serial": serial}]}
+
+
+@dataclass
+class Pretended:
+    """An engine whose state may move while it previews."""
+
+    now: dict[str, Any]
+    moves_to: dict[str, Any] | None = None
+    applied: list[Path] = field(default_factory=list)
+
+    def deployment(self) -> dict[str, Any]:
+        return self.now
+
+    def save_plan(self, path: Path, *, policy_pack: Path) -> dict[str, int]:
+        path.write_text("{}", encoding="utf-8")
+        self.now = self.moves_to or self.now
+        return {"update": 1}
+
+    def apply_plan(self, path: Path, *, policy_pack: Path) -> None:
+        self.applied.append(path)
+
+
+def known(wanted: Standing = A, **changes: Any) -> dict[str, Any]:
+    return {"stack": "prod", "revision": "abc", "wanted": wanted, "policy_pack": Path("pack"), **changes}
+
+
+def test_a_file_that_moves_the_stack_on_the_ladder_is_refused_without_its_plan(tmp_path: Path) -> None:
+    engine = Pretended(state(A))
+    with pytest.raises(TerraceError, match="stands at single-8g, its file says single-8g to split"):
+        ci.save(engine, tmp_path, **known(EXPANDED))
+    assert list(tmp_path.iterdir()) == []
+    start, _ = ci.save(engine, tmp_path, **known(EXPANDED, carries=STEP))
+    assert start.step == STEP
+    ci.apply(engine, tmp_path, **known(EXPANDED))
+    assert engine.applied == [tmp_path / ci.PLAN]
+
+
+def test_a_pull_request_merged_in_the_middle_of_a_climb_is_refused(tmp_path: Path) -> None:
+    """Its file is from before the climb: it would take the new side away."""
+    with pytest.raises(
+        TerraceError, match=r"stands at single-8g to split \(expanded\), its file says single-8g"
+    ):
+        ci.save(Pretended(state(EXPANDED)), tmp_path, **known(A))
+
+
+def test_a_plan_with_another_step_than_the_approved_one_is_refused() -> None:
+    with pytest.raises(TerraceError, match="the step that was approved is"):
+        ci.refuse_step(state(A), replace(A, stage="single-16g"), carries=STEP)
+    with pytest.raises(TerraceError, match="leave --carries out"):
+        ci.refuse_step(state(A), A, carries=STEP)
+
+
+def test_of_two_approved_plans_the_second_is_refused(tmp_path: Path) -> None:
+    engine = Pretended(state(A))
+    for name in ("one", "two"):
+        ci.save(engine, tmp_path / name, **known())
+    ci.apply(engine, tmp_path / "one", **known())
+    engine.now = state(A, serial=2)
+    with pytest.raises(TerraceError, match="somebody updated or refreshed it since"):
+        ci.apply(engine, tmp_path / "two", **known())
+    assert len(engine.applied) == 1
+
+
+def test_a_state_that_moves_while_it_is_previewed_leaves_no_plan_that_could_be_applied(
+    tmp_path: Path,
+) -> None:
+    engine = Pretended(state(A), moves_to=state(A, serial=2))
+    with pytest.raises(TerraceError, match="somebody updated"):
+        ci.save(engine, tmp_path, **known())
+    with pytest.raises(TerraceError, match="holds no whole saved plan"):
+        ci.apply(engine, tmp_path, **known())
+    assert engine.applied == []
+
+
+@pytest.mark.parametrize("changes", [{"stack": "dev"}, {"revision": "def"}])
+def test_a_plan_of_another_stack_or_commit_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
+    engine = Pretended(state(A))
+    ci.save(engine, tmp_path, **known())
+    with pytest.raises(TerraceError, match="the plan is for"):
+        ci.apply(engine, tmp_path, **known(**changes))
+    assert engine.applied == []
+
+
+def test_the_hash_is_of_what_stands_and_not_of_when_it_was_written() -> None:
+    later = {**state(A), "manifest": {"time": "later"}}
+    assert ci.digest(state(A)) == ci.digest(later) != ci.digest(state(A, serial=2))
+
+
+def test_a_stack_that_never_stood_is_no_step() -> None:
+    assert ci.refuse_step({"resources": []}, A) == ""
+
+
+def test_drift_is_told_with_what_an_up_would_do() -> None:
+    page = ci.drift_page("prod", {"urn:pulumi:prod::terrace::aws:ebs/volume:Volume::data": "update"})
+    assert "| update | `terrace::aws:ebs/volume:Volume::data` |" in page
+    assert "as it was asked for" in ci.drift_page("prod", {})
