@@ -208,7 +208,7 @@ class Machine:
         self.run("terrace-backup ready")
 
     def take_over(self) -> None:
-        """The same of a box that installs itself: its own host made the database, rows and a full backup are added."""
+        """The same of a box that installs itself: its host made the database; rows and a backup are added."""
         until(self._installed, seconds=INSTALL_SECONDS)
         self.run("systemctl stop terrace-backup-watch.timer")
         self._fill()
