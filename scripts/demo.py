@@ -12,7 +12,7 @@ import os
 import shutil
 import ssl
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -103,6 +103,7 @@ def _run(*, boxes: bool) -> None:
         running = cloud.start(boxes=boxes, says=line.says)
         machines = f"no boxes: {running.without_boxes}" if running.without_boxes else "boxes on"
         line.says(f"AWS API on {running.api_url.removeprefix('http://')}, {machines}")
+    _ask_only(cloud.variables())
     engine = Engine(ROOT, STACK, variables=cloud.variables(), work_dir=demo_climb.standing_directory(ROOT))
     if running.after_kill:
         with step("refresh", "reading what the killed cloud still knows") as line:
@@ -113,12 +114,17 @@ def _run(*, boxes: bool) -> None:
         outputs = engine.up(on_event=progress)
         line.says(f"{progress.changed} resources changed" if progress.changed else "nothing to change")
     if not running.without_boxes:
-        # What deploys ask AWS with, as a person has it after `eval "$(scripts/local.py env)"`.
-        os.environ.update({name: text for name, text in cloud.variables().items() if name.startswith("AWS_")})
-        boto3.setup_default_session()
         _serve(outputs, settings.region)
     demo_climb.climb(ROOT, cloud.variables(), outputs, cloud.ask)
     _report(settings, outputs)
+
+
+def _ask_only(variables: Mapping[str, str]) -> None:
+    """What is asked of AWS from here on is asked of this cloud, whatever profile the shell names."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update({name: text for name, text in variables.items() if name.startswith("AWS_")})
+    boto3.setup_default_session()
 
 
 def _serve(outputs: dict[str, Any], region: str) -> None:

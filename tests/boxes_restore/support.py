@@ -210,6 +210,7 @@ class Machine:
     def take_over(self) -> None:
         """The same of a box that installs itself: its host made the database; rows and a backup are added."""
         until(self._installed, seconds=INSTALL_SECONDS)
+        until(lambda: self.status()["backups"], seconds=INSTALL_SECONDS)
         self.run("systemctl stop terrace-backup-watch.timer")
         self._fill()
         self.run("terrace-backup full")

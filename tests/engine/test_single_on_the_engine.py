@@ -43,7 +43,7 @@ def test_the_outputs_name_what_stands(standing: Any) -> None:
     assert box["PublicIpAddress"] == outputs["eip"]
     assert outputs["volume_id"] in [each["Ebs"]["VolumeId"] for each in box["BlockDeviceMappings"]]
     assert (outputs["stage"], outputs["option"]) == ("single-8g", "A")
-    assert outputs["url"] == f"http://{outputs['eip']}"
+    assert outputs["url"] == f"https://{outputs['eip']}"
 
 
 @pytest.mark.parametrize(
