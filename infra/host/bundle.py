@@ -49,6 +49,7 @@ ENTRY_POINTS: Mapping[str, str] = {
     "terrace-deploy": "infra.host.box.deploy",
     "terrace-backup": "infra.host.box.backup",
     "terrace-restore": "infra.host.box.restore",
+    "terrace-certificate": "infra.host.box.certificate",
     "terrace-gpu": "infra.host.box.gpu",
 }
 _WRAPPER = """\
