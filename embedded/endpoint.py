@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import ssl
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from embedded import boxes
+from embedded import acme, boxes
 from embedded.aws.server import ApiServer
 
 HTTP, HTTPS = 80, 443
@@ -35,7 +36,9 @@ _YEARS = 10
 
 
 def resolve(_vpc: str, name: str, kind: str) -> boxes.Reply | None:
-    """What the resolver of boxes says of S3's names, and of RDS's authorities; None for any other."""
+    """What the resolver of boxes says of the names that the cloud stands in for; None for any other."""
+    if name.lower() in acme.NAMES:
+        return boxes.Reply((boxes.Record("A", str(acme.ADDRESS)),) if kind == "A" else ())
     if not _S3.fullmatch(name.lower()) and name.lower() != RDS_AUTHORITIES:
         return None
     return boxes.Reply((boxes.Record("A", str(boxes.ENDPOINT)),) if kind == "A" else ())
@@ -48,20 +51,27 @@ def serve(host: boxes.Host, api: ApiServer, directory: Path) -> None:
         HostError: a port is taken.
     """
     api.listen_on(host.listen(boxes.ENDPOINT, HTTP), admin=False)
-    api.listen_on(host.listen(boxes.ENDPOINT, HTTPS), admin=False, tls=_context(directory))
+    api.listen_on(
+        host.listen(boxes.ENDPOINT, HTTPS),
+        admin=False,
+        tls=context(directory, "s3", [*_s3_names(), RDS_AUTHORITIES]),
+    )
 
 
 def authority(directory: Path) -> bytes:
     """The certificate (PEM) of the cloud's authority, made in `directory` at the first call."""
-    return _authority(directory)[0].public_bytes(serialization.Encoding.PEM)
+    return signer(directory)[0].public_bytes(serialization.Encoding.PEM)
 
 
-def _authority(directory: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    path = directory / "authority.pem"
+def signer(
+    directory: Path, file: str = "authority.pem", called: str = "terrace embedded cloud"
+) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    """An authority's certificate and key, kept in that file and made at the first call."""
+    path = directory / file
     if not path.exists():
         directory.mkdir(parents=True, exist_ok=True)
         key = ec.generate_private_key(ec.SECP256R1())
-        name = _name("terrace embedded cloud")
+        name = _name(called)
         builder = _builder(name, name, key).add_extension(
             x509.BasicConstraints(ca=True, path_length=0), critical=True
         )
@@ -85,7 +95,7 @@ def _authority(directory: Path) -> tuple[x509.Certificate, ec.EllipticCurvePriva
 
 def certificate(directory: Path, *names: str) -> bytes:
     """A new key and a certificate of the cloud's authority for those names, both PEM in one text."""
-    issuer, issuer_key = _authority(directory)
+    issuer, issuer_key = signer(directory)
     key = ec.generate_private_key(ec.SECP256R1())
     signed = (
         _builder(_name(names[0][:64]), issuer.subject, key)
@@ -99,15 +109,19 @@ def certificate(directory: Path, *names: str) -> bytes:
     return private + signed.public_bytes(serialization.Encoding.PEM)
 
 
-def _context(directory: Path) -> ssl.SSLContext:
-    regions = boto3.session.Session().get_available_regions("s3")
-    names = [f"{star}s3.{region}.amazonaws.com" for region in sorted(regions) for star in ("", "*.")]
-    path = directory / "endpoint.pem"
+def context(directory: Path, called: str, names: Sequence[str]) -> ssl.SSLContext:
+    """What a server shows to boxes that ask for one of those names, signed by the cloud's authority."""
+    path = directory / f"{called}.pem"
     path.touch(mode=0o600)
-    path.write_bytes(certificate(directory, *names, RDS_AUTHORITIES))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(path)
-    return context
+    path.write_bytes(certificate(directory, *names))
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.load_cert_chain(path)
+    return made
+
+
+def _s3_names() -> list[str]:
+    regions = sorted(boto3.session.Session().get_available_regions("s3"))
+    return [f"{star}s3.{region}.amazonaws.com" for region in regions for star in ("", "*.")]
 
 
 def _builder(

@@ -15,6 +15,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from embedded import boxes, endpoint, managed
+from embedded.acme.server import AcmeServer
 from embedded.aws import managed as services
 from embedded.aws import view
 from embedded.aws.environment import ACCOUNT_ID
@@ -51,6 +52,7 @@ class Machines:
             progress=progress,
         )
         endpoint.serve(self._host, api, directory)
+        self.acme = AcmeServer(self._host, directory)
         self._called = threading.Event()
         self._ended = threading.Event()
         self._rebooted: dict[str, int] = {}
@@ -77,6 +79,7 @@ class Machines:
         self._ended.set()
         self._called.set()
         self._thread.join()
+        self.acme.close()
         self._host.close()
 
     def _keep(self) -> None:

@@ -415,6 +415,10 @@ class Settings(_Model):
     cpu_credits: Literal["unlimited", "standard"] = Field(
         default="unlimited", description="what a burstable box does without credits: pay, or slow down"
     )
+    certificate: Literal["production", "staging"] = Field(
+        default="production",
+        description="Let's Encrypt's endpoint for the domain; staging has wide limits and no browser's trust",
+    )
     backup: Backup = Field(default_factory=Backup, description="dailySnapshots, weeklySnapshots, awsBackup")
     deletion_protection: bool = Field(
         default=True, description="Pulumi's and AWS's protection of everything that holds data"

@@ -14,7 +14,7 @@ from werkzeug.serving import ThreadedWSGIServer
 from embedded.aws.application import ADMIN_ALLOWED_KEY
 
 if TYPE_CHECKING:
-    from embedded.aws.application import Application
+    from _typeshed.wsgi import WSGIApplication
 
 
 FAREWELL_SECONDS = 1.0
@@ -42,7 +42,7 @@ class Listener(ThreadedWSGIServer):
     def __init__(
         self,
         listening: socket.socket,
-        application: Application,
+        application: WSGIApplication,
         *,
         admin: bool,
         tls: ssl.SSLContext | None = None,

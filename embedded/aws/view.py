@@ -149,6 +149,19 @@ class World:
     security_groups: tuple[SecurityGroup, ...]
 
 
+def record_address(domain: str, account_id: str = ACCOUNT_ID) -> str | None:
+    """The first address of a domain's A record in Route 53; None where there is none, or it is an alias."""
+    from moto.route53.models import route53_backends
+
+    with WORLD:
+        zones = route53_backends[account_id]["aws"].zones.values()
+        sets = [each for zone in zones for each in zone.rrsets]
+        found = [
+            str(each.records[0]) for each in sets if each.type == "A" and each.name.rstrip(".") == domain
+        ]
+    return found[0] if found else None
+
+
 def snapshot(account_id: str = ACCOUNT_ID) -> World:
     """What stands now in every region of an account."""
     from moto.ec2.models import ec2_backends

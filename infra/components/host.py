@@ -59,6 +59,8 @@ class HostFiles(Component):
             "environment": settings.environment.value,
             "domain": settings.domain or "",
             "address": address or "",
+            # Behind a load balancer the certificate is the balancer's.
+            "certificate": "" if settings.shape.load_balancer_zones else settings.certificate,
             "artifacts_bucket": buckets[BucketRole.ARTIFACTS],
             "backups_bucket": buckets[BucketRole.BACKUPS],
             "uploads_bucket": buckets[BucketRole.UPLOADS],

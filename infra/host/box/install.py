@@ -20,7 +20,7 @@ from typing import Any
 from infra.core.errors import Fault, TerraceError
 from infra.core.memory import Budget, budget, table
 
-from . import mount, nginx, postgresql, settings, units
+from . import certificate, mount, nginx, postgresql, settings, units
 from .fetch import BOOTSTRAP
 from .metrics import agent
 from .metrics.command import UNITS
@@ -134,6 +134,8 @@ class Install:
         """Everything from the distribution; PostgreSQL's package makes no cluster of its own."""
         write(Path("/etc/postgresql-common/createcluster.conf"), _CREATE_NO_CLUSTER)
         wanted = [*PACKAGES, *ROLE_PACKAGES[role(self.facts)]]
+        if certificate.wanted(self.facts):
+            wanted.append(certificate.PACKAGE)
         run(["dpkg", "--configure", "-a"], timeout_seconds=900)
         if _missing(wanted):
             line = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Options::=--force-confold", "-q"]
@@ -216,7 +218,9 @@ class Install:
 
     def nginx(self) -> None:
         """HTTPS, with whichever certificate there is."""
-        changed = nginx.configure(self.facts, role(self.facts))
+        own = certificate.wanted(self.facts)
+        placed = own and (certificate.restore(self.facts), certificate.place(self.facts))[1]
+        changed = nginx.configure(self.facts, role(self.facts)) or placed
         run(["nginx", "-t", "-q"])
         run(["systemctl", "enable", "-q", "nginx.service"])
         run(["systemctl", "reload-or-restart" if changed else "start", "nginx.service"])
@@ -229,6 +233,9 @@ class Install:
             run(["systemctl", "restart", "systemd-journald"])
         if self.budget.database is not None:
             run(["systemctl", "start", "--no-block", "terrace-backup-ready.service"])
+        if certificate.wanted(self.facts):
+            run(["systemctl", "start", "terrace-certificate.timer"])
+            run(["systemctl", "start", "--no-block", "terrace-certificate.service"])
 
 
 def install() -> int:

@@ -6,6 +6,7 @@ one, the certificate is the box's own.
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -184,7 +185,7 @@ def _outlived(chain: Path, alternative: str) -> bool:
     told = run(
         ["openssl", "x509", "-in", str(chain), "-noout", "-issuer", "-ext", "subjectAltName"], check=False
     )
-    if "CN = terrace" not in told and "CN=terrace" not in told:
+    if not re.search(r"^issuer=CN ?= ?terrace$", told, re.MULTILINE):
         return False
     named = told.rpartition("Alternative Name")[2].replace("IP Address:", "IP:").replace(" ", "")
     ends = run(["openssl", "x509", "-in", str(chain), "-noout", "-checkend", str(30 * 86_400)], check=False)

@@ -58,6 +58,32 @@ StandardError=inherit
 """
 
 
+# Four tries an hour: Let's Encrypt takes five failed ones an hour for a name.
+_CERTIFICATE = f"""\
+[Unit]
+Description=The domain's certificate
+Wants=network-online.target
+After=network-online.target nginx.service
+StartLimitIntervalSec=0
+[Service]
+Type=oneshot
+ExecStart={PROGRAMS}/terrace-certificate renew
+Restart=on-failure
+RestartSec=900
+TimeoutStartSec=600
+"""
+_CERTIFICATE_TIMER = """\
+[Unit]
+Description=The domain's certificate, twice a day
+[Timer]
+OnCalendar=*-*-* 03,15:00:00
+RandomizedDelaySec=3600
+Persistent=yes
+[Install]
+WantedBy=timers.target
+"""
+
+
 def _service(name: str, *, instances: bool, start: str, limit_mib: int) -> str:
     file = f"/run/terrace/{name}@%i.env" if instances else f"/run/terrace/{name}.env"
     body = _SERVICE.format(environment=f"EnvironmentFile={file}", start=start, limit_mib=limit_mib, name=name)
@@ -95,6 +121,8 @@ def units(budget: Budget, *, gpu: bool = False) -> dict[str, str]:
             extra="Requires=terrace-settings.service\n" + ("Requires=terrace-data.service\n" if data else ""),
         ),
     }
+    if budget.frontend is not None:
+        made |= {"terrace-certificate.service": _CERTIFICATE, "terrace-certificate.timer": _CERTIFICATE_TIMER}
     if data:
         made["terrace-data.service"] = _oneshot(
             "The data volume", f"{PROGRAMS}/terrace-mount", after="local-fs.target"
@@ -125,7 +153,7 @@ def units(budget: Budget, *, gpu: bool = False) -> dict[str, str]:
 
 def enabled(budget: Budget, *, gpu: bool = False) -> list[str]:
     """The units that start by themselves; services of a release are started by terrace-release."""
-    started_by_others = ("terrace-worker.service", "terrace-gpu.service")
+    started_by_others = ("terrace-worker.service", "terrace-gpu.service", "terrace-certificate.service")
     return [name for name in units(budget, gpu=gpu) if "@" not in name and name not in started_by_others]
 
 
