@@ -3,10 +3,8 @@ the backup programs of this working tree in them."""
 
 from __future__ import annotations
 
-import io
 import json
 import sys
-import tarfile
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -22,13 +20,13 @@ from embedded.aws.faults import Fault, FaultKind
 from embedded.aws.server import ApiServer
 from embedded.boxes import Host, Identity, VolumeSpec
 from embedded.boxes.model import GIBIBYTE
+from infra.host.bundle import build
 from tests.boxes.support import BOOT_SECONDS, Cloud, keys
 
 ROOT = Path(__file__).parents[2]
 REGION, ACCOUNT = "ap-northeast-2", "123456789012"
 BACKUPS, UPLOADS = f"terrace-dev-backups-{ACCOUNT}", f"terrace-dev-uploads-{ACCOUNT}"
 PARAMETER = "/terrace/dev/database/backup-passphrase"
-SHIPPED = ("infra/__init__.py", "infra/core/__init__.py", "infra/core/errors.py", "infra/core/naming.py")
 ARCHIVE_SECONDS = 5
 """How often the archive closes a segment here, instead of every 120 s."""
 RUN_SECONDS = 300.0
@@ -179,16 +177,7 @@ class Machine:
 
     def ship(self) -> None:
         """The programs of this working tree, where the bundle puts them."""
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w") as tar:
-            tar.addfile(tarfile.TarInfo("infra/host/__init__.py"), io.BytesIO())
-            tar.addfile(tarfile.TarInfo("infra/host/box/__init__.py"), io.BytesIO())
-            for name in SHIPPED:
-                tar.add(ROOT / name, name)
-            for room in ("backup", "restore"):
-                for path in sorted((ROOT / "infra/host/box" / room).glob("*.py")):
-                    tar.add(path, f"infra/host/box/{room}/{path.name}")
-        self.run("mkdir -p /opt/terrace/lib && tar -x -C /opt/terrace/lib", stdin=packed.getvalue())
+        self.run("mkdir -p /opt/terrace && tar -x -C /opt/terrace", stdin=build().content)
 
     def mount(self) -> None:
         """As the host's mount program: formats only what is blank."""
