@@ -138,7 +138,10 @@ def test_without_copy_and_with_an_authority_that_refuses_the_box_serves_by_its_o
             "systemctl stop terrace-certificate nginx; rm -rf /var/lib/terrace/certificates* /etc/terrace/tls"
         )
         box.sh("terrace-host install")
-        assert "NoSuchKey" in journal(box)
+        deadline = time.monotonic() + 60
+        while "NoSuchKey" not in (said := journal(box)):
+            assert time.monotonic() < deadline, said
+            time.sleep(1)
         box.sh("systemctl stop terrace-certificate")
         code, said = box.tried("terrace-certificate renew")
         assert code == 4
