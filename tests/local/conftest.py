@@ -16,7 +16,7 @@ from embedded.client import LocalCloud
 
 ROOT = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "terrace"
-TIMEOUT_SECONDS = 180
+TIMEOUT_SECONDS = 600
 LOGIN = '{"current": "https://api.pulumi.example"}'
 """A user who is logged in elsewhere."""
 
