@@ -209,7 +209,7 @@ def rules(standing: Standing) -> dict[str, Any]:
         {
             "alert": _camel(alarm.name),
             "expr": by_name[alarm.name],
-            "for": f"{_held_seconds(alarm)}s",
+            **({"for": f"{held}s"} if (held := _held_seconds(alarm)) else {}),
             "labels": {"severity": alarm.severity.value, "stack": standing.naming.stack},
             "annotations": {
                 "summary": f"{alarm.title} {notice.said(alarm)}",
