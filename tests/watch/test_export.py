@@ -59,7 +59,7 @@ def test_every_alarm_that_tells_somebody_is_a_rule_over_names_that_the_exporter_
     used = {
         name
         for rule in group["rules"]
-        for name in re.findall(r"\b((?:aws|cwagent|terrace)_[a-z0-9_]+)", rule["expr"])
+        for name in re.findall(r"\b((?:aws|cwagent|terrace)_[a-z0-9_:]+)", rule["expr"])
     }
     assert used
     assert used <= exported
@@ -72,6 +72,10 @@ def test_names_are_those_of_the_exporters_own_code() -> None:
     assert (
         watchexport.exported_name("terrace/dev", "response_seconds", "p95")
         == "terrace_dev_response_seconds_p95"
+    )
+    assert (
+        watchexport.exported_name("AWS/ApplicationELB", "TargetResponseTime", "PR(0.3:)")
+        == "aws_applicationelb_target_response_time_pr_0_3:_"
     )
 
 
