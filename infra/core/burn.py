@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 LEAST_BAD_EVENTS = 5
@@ -45,7 +46,7 @@ class Burn:
             return None
         return Burn(Decimal(budget[1]), _SHARE in expression, int(least[1]))
 
-    def left_percent(self, bad: Mapping[object, float], total: Mapping[object, float]) -> float:
+    def left_percent(self, bad: Mapping[datetime, float], total: Mapping[datetime, float]) -> float:
         """What is left of the budget, by what came in each span of time; 100 without events, below 0 overspent."""
         events = sum(total.values())
         spoiled = sum(
