@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from statistics import median
 from typing import Any, Protocol
 
 from infra.core import alarms as core
 from infra.core import slo
+from infra.core.burn import PERIOD_DAYS
 from infra.core.errors import Fault, TerraceError, nearest
 from infra.core.metrics import BUDGET_LEFT, DEPLOYING, Metric
 from infra.core.naming import Naming
@@ -111,7 +111,7 @@ class Report:
     rows: tuple[Row, ...]
     composites: tuple[Standing, ...]
     budgets: Mapping[str, float]
-    """Error budget left of the last 14 days in per cent, by objective; only those with events."""
+    """Error budget left of the last 30 days in per cent, by objective; only those with events."""
     unconfirmed: tuple[str, ...]
     deploying: bool
     deploys: tuple[datetime, ...] = ()
@@ -160,12 +160,15 @@ def look(cloud: Cloud, facts: Facts, naming: Naming, *, stage: str, now: datetim
         for each in _wanted(f"r{index}", alarms[0], naming, standing.get(alarms[0].name, _NONE))
     ]
     history = cloud.series(
-        [*wanted, *_budget_wanted(facts, naming, standing), _deploys_wanted(naming)],
+        [*wanted, _deploys_wanted(naming)],
         now - timedelta(days=HISTORY_DAYS),
         now,
         HOUR,
     )
     recent = cloud.series(wanted, now - timedelta(hours=3), now, FIVE_MINUTES)
+    counted = cloud.series(
+        _budget_wanted(facts, naming, standing), now - timedelta(days=PERIOD_DAYS), now, HOUR
+    )
     found = [
         _row(alarms, standing, history.get(f"r{index}", []), recent.get(f"r{index}", []), now)
         for index, alarms in enumerate(rows.values())
@@ -176,7 +179,7 @@ def look(cloud: Cloud, facts: Facts, naming: Naming, *, stage: str, now: datetim
         now,
         tuple(sorted(found, key=lambda row: (ORDER.get(row.state, 9), row.name))),
         tuple(standing[each.name] for each in made.composites if each.name in standing),
-        _budgets(facts, history),
+        _budgets(facts, counted),
         tuple(cloud.unconfirmed(naming.physical("alarms"))),
         standing.get(f"stack-{core.DEPLOYING}", _NONE).state == "ALARM",
         tuple(moment for moment, value in history.get(_DEPLOYS, []) if value),
@@ -335,25 +338,22 @@ def _budget_wanted(facts: Facts, naming: Naming, standing: Mapping[str, Standing
     return [
         Wanted(
             f"b{index}{part}",
-            metric.space.named(naming.project, naming.stack),
-            metric.name,
-            dimensions(metric),
-            "Sum",
+            each.metric.space.named(naming.project, naming.stack),
+            each.metric.name,
+            dimensions(each.metric),
+            each.statistic,
         )
         for index, objective in enumerate(slo.objectives(facts))
-        for part, metric in (("total", objective.total), ("bad", objective.bad))
+        for part, each in (("total", objective.total), ("bad", objective.bad))
     ]
 
 
-def _budgets(facts: Facts, history: Mapping[str, list[tuple[datetime, float]]]) -> dict[str, float]:
+def _budgets(facts: Facts, counted: Mapping[str, list[tuple[datetime, float]]]) -> dict[str, float]:
     found = {}
     for index, objective in enumerate(slo.objectives(facts)):
-        total, bad = (
-            Decimal(str(sum(value for _, value in history.get(f"b{index}{part}", []))))
-            for part in ("total", "bad")
-        )
+        total, bad = (dict(counted.get(f"b{index}{part}", [])) for part in ("total", "bad"))
         if total:
-            found[objective.name] = float(slo.budget_left_percent(objective.target_percent, total, bad))
+            found[objective.name] = objective.burn.left_percent(bad, total)
     return found
 
 
@@ -361,10 +361,13 @@ def budget_data(report: Report) -> list[dict[str, Any]]:
     """What is put as metric data, so that the budget left can be seen over time."""
     return [
         {
-            "MetricName": BUDGET_LEFT.name,
-            "Dimensions": [{"Name": "Stack", "Value": report.stack}, {"Name": "Objective", "Value": name}],
+            "MetricName": BUDGET_LEFT[name].name,
+            "Dimensions": [
+                {"Name": "Stack", "Value": report.stack},
+                *({"Name": key, "Value": value} for key, value in BUDGET_LEFT[name].fixed),
+            ],
             "Value": left,
-            "Unit": BUDGET_LEFT.unit.value,
+            "Unit": BUDGET_LEFT[name].unit.value,
             "Timestamp": report.at,
         }
         for name, left in report.budgets.items()

@@ -28,6 +28,7 @@ from grafana_foundation_sdk.models.cloudwatch import CloudWatchQueryMode
 from infra.core import dashboard as charts
 from infra.core import notice
 from infra.core.alarms import DEPLOYING, Alarm, AlarmSet, Part
+from infra.core.burn import Burn
 from infra.core.metrics import Metric, Space
 from infra.core.naming import Naming
 from infra.core.thresholds import Facts
@@ -197,7 +198,7 @@ def exporter(standing: Standing) -> dict[str, Any]:
                 select = entry.setdefault("aws_dimension_select", {})
                 for name, value in dimensions.items():
                     select[name] = sorted({*select.get(name, ()), value})
-            kind = "aws_extended_statistics" if part.statistic.startswith("p") else "aws_statistics"
+            kind = "aws_statistics" if part.statistic in OVER_TIME else "aws_extended_statistics"
             entry[kind] = sorted({*entry.get(kind, ()), part.statistic})
     return {"region": standing.region, "metrics": [asked[key] for key in sorted(asked)]}
 
@@ -209,7 +210,7 @@ def rules(standing: Standing) -> dict[str, Any]:
         {
             "alert": _camel(alarm.name),
             "expr": by_name[alarm.name],
-            "for": f"{_held_seconds(alarm)}s",
+            **({"for": f"{held}s"} if (held := _held_seconds(alarm)) else {}),
             "labels": {"severity": alarm.severity.value, "stack": standing.naming.stack},
             "annotations": {
                 "summary": f"{alarm.title} {notice.said(alarm)}",
@@ -242,11 +243,7 @@ def _base(metric: Metric) -> int:
 
 def _series(part: Part, alarm: Alarm, standing: Standing) -> str:
     """The part's value over the alarm's period."""
-    name = exported_name(standing.space(part.metric), part.metric.name, part.statistic)
-    labels = ",".join(
-        f'{_snake(key)}="{value}"' for key, value in standing.dimensions(part.metric, alarm.subject).items()
-    )
-    selected = f"{name}{{{labels}}}" if labels else name
+    selected = _selected(part, alarm, standing)
     base = _base(part.metric)
     if alarm.period_seconds <= base:
         return selected
@@ -255,16 +252,19 @@ def _series(part: Part, alarm: Alarm, standing: Standing) -> str:
     return f"{function}_over_time({selected}[{alarm.period_seconds}s:{base}s])"
 
 
+def _selected(part: Part, alarm: Alarm, standing: Standing) -> str:
+    name = exported_name(standing.space(part.metric), part.metric.name, part.statistic)
+    labels = ",".join(
+        f'{_snake(key)}="{value}"' for key, value in standing.dimensions(part.metric, alarm.subject).items()
+    )
+    return f"{name}{{{labels}}}" if labels else name
+
+
 def _expression(alarm: Alarm, standing: Standing) -> str:
     sign = ">" if "Greater" in alarm.comparison else "<"
     value = f"{alarm.value.normalize():f}"
     if alarm.expression:
-        bad, total = (_series(part, alarm, standing) for part in alarm.parts)
-        least, budget = _numbers(alarm.expression)
-        share = (
-            f"100 * sum({bad}) / sum({total})" if budget is None else f"sum({bad}) / sum({total}) / {budget}"
-        )
-        condition = f"({share}) {sign} {value} and sum({bad}) >= {least}"
+        condition = _ratio(alarm, standing, f"{sign} {value}")
     else:
         (part,) = alarm.parts
         condition = f"{_series(part, alarm, standing)} {sign} {value}"
@@ -276,11 +276,22 @@ def _expression(alarm: Alarm, standing: Standing) -> str:
     return condition
 
 
-def _numbers(expression: str) -> tuple[str, str | None]:
-    """The least count and, in a burn rate, the error budget of `IF(FILL(m1,0) < n, 0, …)`."""
-    least = re.search(r"< (\d+)", expression)
-    budget = re.search(r"m1 / m2 / ([0-9.]+)\)$", expression)
-    return (least[1] if least else "0"), (budget[1] if budget else None)
+def _ratio(alarm: Alarm, standing: Standing, bound: str) -> str:
+    """`IF(FILL(m1,0) < n, 0, …)`: a percentage, or how many times too fast a budget is spent."""
+    burn = Burn.read(alarm.expression)
+    if burn is not None and burn.share:
+        # By the exporter's base period: shares are weighted by what they are shares of.
+        name, count = (_selected(part, alarm, standing) for part in alarm.parts)
+        base = _base(alarm.parts[0].metric)
+        over = f"[{alarm.period_seconds}s:{base}s]"
+        bad = f"sum(sum_over_time(({name} * {count} / 100){over}))"
+        return (
+            f"({bad} / sum(sum_over_time({count}{over})) / {burn.budget:f}) {bound} and {bad} >= {burn.least}"
+        )
+    bad, total = (f"sum({_series(part, alarm, standing)})" for part in alarm.parts)
+    least = re.search(r"< (\d+)", alarm.expression)
+    share = f"100 * {bad} / {total}" if burn is None else f"{bad} / {total} / {burn.budget:f}"
+    return f"({share}) {bound} and {bad} >= {least[1] if least else 0}"
 
 
 def _held_seconds(alarm: Alarm) -> int:

@@ -126,7 +126,7 @@ def budget(
     output: Format = Output.TABLE,
     publish: Annotated[bool, typer.Option(help="put error_budget_left_percent as a metric")] = False,
 ) -> None:
-    """What is left of the error budgets, by the requests of the last fourteen days."""
+    """What is left of the error budgets, by the requests of the last thirty days."""
     settings = _settings(stack)
     cloud, naming = AwsWatch(settings.region), Naming(project_name(ROOT), stack)
     report = watch.look(cloud, settings.facts, naming, stage=settings.stage)

@@ -98,7 +98,8 @@ class Series:
     def statistic(self, name: str, end: int, minutes: int) -> float | None:
         """A statistic of the window of `minutes` that ends where the minute `end` begins; None without data.
 
-        `name` is Sum, Average, SampleCount, Minimum, Maximum, or a percentile such as p95 or p99.9.
+        `name` is Sum, Average, SampleCount, Minimum, Maximum, a percentile such as p95 or p99.9, or a percentile rank
+        such as PR(0.3:) or PR(:300).
         """
         self._asked_until = max(self._asked_until, end)
         count = self._between(self._counts, end, minutes)
@@ -124,6 +125,8 @@ class Series:
             if each.values is None:
                 return None
             values.extend(each.values)
+        if name.startswith("PR("):
+            return _rank(values, name)
         return percentile(sorted(values), float(name.removeprefix("p")))
 
     def _between(self, sums: list[float], end: int, minutes: int) -> float:
@@ -137,3 +140,13 @@ def percentile(values: Sequence[float], percent: float) -> float:
     """The percentile of sorted values by nearest rank; how CloudWatch estimates it is not documented."""
     rank = max(1, math.ceil(percent / 100 * len(values) - 1e-9))
     return values[rank - 1]
+
+
+def _rank(values: Sequence[float], name: str) -> float:
+    """PR(lower:upper): the percentage of values above the lower bound and not above the upper; either can be absent.
+
+    CloudWatch User Guide, "CloudWatch statistics definitions".
+    """
+    lower, upper = name.removeprefix("PR(").removesuffix(")").split(":")
+    lowest, highest = float(lower or "-inf"), float(upper or "inf")
+    return 100 * sum(lowest < value <= highest for value in values) / len(values)

@@ -79,8 +79,12 @@ def box_statements(
                 "StringEquals": {"cloudwatch:namespace": [AGENT_NAMESPACE, context.naming.project]}
             },
         },
-        # What terrace-metrics asks: when a drill went well, what the GPU and AWS have cost this month.
-        _allow("Look", ["cloudwatch:GetMetricStatistics"], "*"),
+        # What terrace-metrics asks: when a drill went well, what the GPU has cost, what is left of error budgets.
+        _allow(
+            "Look",
+            ["cloudwatch:GetMetricStatistics", "cloudwatch:GetMetricData", "cloudwatch:DescribeAlarms"],
+            "*",
+        ),
         _allow(
             "Budget",
             ["budgets:ViewBudget"],

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from infra.core import metrics, slo
+from infra.core.burn import SLOWEST, alarm_name
 from infra.core.metrics import LogFilter, Metric, Subject
 from infra.core.shape import Box
 from infra.core.thresholds import TABLE, Facts, Level, Severity, Threshold
@@ -91,7 +92,11 @@ class AlarmSet:
     def metrics(self) -> list[Metric]:
         """Every metric that an alarm reads or a dashboard shows, once."""
         read = [part.metric for alarm in self.alarms for part in alarm.parts]
-        return list(dict.fromkeys([*read, *(each.metric for each in self.filters), metrics.CONCURRENT]))
+        names = {alarm.name for alarm in self.alarms}
+        left = [each for name, each in metrics.BUDGET_LEFT.items() if alarm_name(name, SLOWEST) in names]
+        return list(
+            dict.fromkeys([*read, *(each.metric for each in self.filters), metrics.CONCURRENT, *left])
+        )
 
 
 def alarm_set(facts: Facts) -> AlarmSet:
@@ -193,16 +198,15 @@ def _burn_alarms(facts: Facts) -> tuple[list[Alarm], tuple[tuple[str, ...], ...]
         names = []
         notes += rate.notes
         for reach, window in zip(("long", "short"), rate.windows, strict=False):
-            name = f"stack-{rate.objective.name}-burn-{rate.pace}-{reach}"
+            name = alarm_name(rate.objective.name, rate.pace, reach)
             names.append(name)
             total, bad = rate.objective.total, rate.objective.bad
-            budget = rate.objective.budget
             alarms.append(
                 Alarm(
                     name=name,
-                    subject=total.subject.value,
-                    parts=(Part("m1", bad, "Sum"), Part("m2", total, "Sum")),
-                    expression=f"IF(FILL(m1,0) < {slo.LEAST_BAD_EVENTS}, 0, m1 / m2 / {budget.normalize():f})",
+                    subject=total.metric.subject.value,
+                    parts=(Part("m1", bad.metric, bad.statistic), Part("m2", total.metric, total.statistic)),
+                    expression=rate.objective.burn.expression,
                     comparison="GreaterThanThreshold",
                     value=rate.factor,
                     period_seconds=window.seconds,

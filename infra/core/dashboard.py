@@ -75,6 +75,16 @@ def sections(facts: Facts) -> Iterator[Section]:
             Chart(
                 "Failed and refused", (Line(failed, "Sum", "5xx"), Line(refused, "Sum", "4xx")), deploys=True
             ),
+            Chart(
+                "Error budget left, %",
+                tuple(
+                    Line(metric, "Minimum", objective)
+                    for objective, metric in m.BUDGET_LEFT.items()
+                    if facts.gpu or objective != "model"
+                ),
+                period_seconds=86_400,
+                deploys=True,
+            ),
         ),
     )
     yield Section(

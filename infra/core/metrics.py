@@ -79,7 +79,7 @@ class Metric:
     def key(self) -> str:
         """A short name that is unique among all metrics."""
         return "-".join(
-            [self.name, *(value.strip("/") or "root" for name, value in self.fixed if name == "path")]
+            [self.name, *(value.strip("/") or "root" for name, value in self.fixed if name != "fstype")]
         )
 
 
@@ -207,10 +207,14 @@ DEPLOYING = Metric(
     "deploying", Space.PROJECT, _STACK, _COUNT, "deploys and climbs", highest=1, billed_hours=0
 )
 
-# -- scripts/watch.py ---------------------------------------------------------------------------------------------
-BUDGET_LEFT = Metric(
-    "error_budget_left_percent", Space.PROJECT, _STACK, _PERCENT, "scripts/watch.py", highest=100
-)
+# -- error budgets by objective (slo.yaml), once a day; negative when overspent ------------------------------------
+BUDGET_LEFT = {
+    objective: Metric(
+        "error_budget_left_percent", Space.PROJECT, _STACK, _PERCENT, "terrace-metrics",
+        fixed=(("Objective", objective),), lowest=-1e12, highest=100, every_seconds=86_400, billed_hours=1,
+    )
+    for objective in ("availability", "latency", "model")
+}  # fmt: skip
 
 BOX_METRICS: tuple[Metric, ...] = (
     CPU, CREDITS, SURPLUS, CHECK_SYSTEM, CHECK_INSTANCE, MEMORY, DISK, DATA, CONNECTIONS, CONCURRENT, DAILY_USERS,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from infra.core import metrics
+from infra.core.burn import LEAST_BAD_EVENTS, Burn
 from infra.core.errors import Fault, TerraceError
 from infra.core.metrics import Metric
 from infra.core.metrics import Unit as _Unit
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from infra.core.thresholds import Facts, Severity
 
 COUNT = _Unit.COUNT
-LEAST_BAD_EVENTS = 5
-"""Fewer bad answers than this in a window are nobody's night: one 5xx at 3 o'clock pages nobody."""
-PERIOD_DAYS = 30
 _SECONDS = {"m": 60, "h": 3_600, "d": 86_400}
 WINDOWS = ("5m", "30m", "1h", "6h", "1d", "3d")
 
@@ -35,10 +33,6 @@ WINDOWS = ("5m", "30m", "1h", "6h", "1d", "3d")
 # document's peak is 0.17 (its section E.3.3); a third of a peak is a day's mean.
 _DOCUMENT_PEAK = Decimal("0.17")
 _MEAN_OF_PEAK = Decimal(3)
-
-
-_BALANCED = {"requests": metrics.BALANCER_REQUESTS, "errors_5xx": metrics.BALANCER_5XX}
-"""What counts instead of Nginx's log behind a balancer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +48,33 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """A statistic of a metric; with `share` it is a percentage of the events, not their number."""
+
+    metric: Metric
+    statistic: str = "Sum"
+    share: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Objective:
     """One objective; `target_percent` of `total` events are not `bad`."""
 
     name: str
     title: str
     target_percent: Decimal
-    total: Metric
-    bad: Metric
+    total: Counted
+    bad: Counted
 
     @property
     def budget(self) -> Decimal:
         """The share of events that may be bad."""
         return (100 - self.target_percent) / 100
+
+    @property
+    def burn(self) -> Burn:
+        """Its burn rate as metric math, of `bad` and `total`."""
+        return Burn(self.budget, self.bad.share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,20 +130,14 @@ def burn_rates(facts: Facts) -> Iterator[BurnRate]:
             )
 
 
-def budget_left_percent(target_percent: Decimal, total: Decimal, bad: Decimal) -> Decimal:
-    """What is left of the error budget after `bad` of `total` events; 100 without events, negative when overspent."""
-    allowed = total * (100 - target_percent) / 100
-    return Decimal(100) if not allowed else 100 - 100 * bad / allowed
-
-
 def objectives(facts: Facts) -> Iterator[Objective]:
     """The objectives that a stack has."""
     yield from (_objective(raw, facts) for raw in _raw() if _stands(raw, facts))
 
 
 def _stands(raw: Mapping[str, Any], facts: Facts) -> bool:
-    """A model's objective needs a GPU; behind a balancer nobody counts slow answers: its p95 alarm stands alone."""
-    return (facts.gpu or raw["service"] != "model") and not (facts.balanced and raw["name"] == "latency")
+    """A model's objective needs a GPU."""
+    return facts.gpu or raw["service"] != "model"
 
 
 def _objective(raw: Mapping[str, Any], facts: Facts) -> Objective:
@@ -146,10 +148,23 @@ def _objective(raw: Mapping[str, Any], facts: Facts) -> Objective:
         "latency": Decimal(95),  # a p95: 95 of 100 requests are faster than the stage's api_p95_ms
         "model": 100 - promised.llm_failures_percent,
     }[raw["name"]]
-    total, bad = (by_name[raw["indicator"][part]] for part in ("total", "bad"))
+    total, bad = (Counted(by_name[raw["indicator"][part]]) for part in ("total", "bad"))
     if facts.balanced:
-        total, bad = (_BALANCED.get(each.name, each) for each in (total, bad))
+        total, bad = _balanced(promised.api_p95_ms).get(raw["name"], (total, bad))
     return Objective(raw["name"], raw["description"], target, total, bad)
+
+
+def _balanced(p95_ms: int) -> Mapping[str, tuple[Counted, Counted]]:
+    """What counts instead of Nginx's log behind a balancer, by objective: all events, bad ones.
+
+    PR(x:) is the percentage of values above x (CloudWatch User Guide, "CloudWatch statistics definitions"), which the
+    balancer's own metric gives where it has no count of slow answers.
+    """
+    slow = Counted(metrics.BALANCER_RESPONSE, f"PR({Decimal(p95_ms) / 1000:f}:)", share=True)
+    return {
+        "availability": (Counted(metrics.BALANCER_REQUESTS), Counted(metrics.BALANCER_5XX)),
+        "latency": (Counted(metrics.BALANCER_RESPONSE, "SampleCount"), slow),
+    }
 
 
 def _filled(window: Window, factor: Decimal, objective: Objective, facts: Facts) -> tuple[Window, str]:

@@ -26,6 +26,7 @@ CARRIED = (
     "infra/clients/runpod_types.py",
     "infra/clients/transport.py",
     "infra/core/__init__.py",
+    "infra/core/burn.py",
     "infra/core/errors.py",
     "infra/core/gpu/__init__.py",
     "infra/core/gpu/decide.py",

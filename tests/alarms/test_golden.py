@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from embedded.alarms.rules import Missing, State, decide, samples_needed
+from embedded.alarms.series import Series
 
 OK, ALARM, NONE, KEEP = State.OK, State.ALARM, State.INSUFFICIENT_DATA, None
 TREATMENTS = (Missing.MISSING, Missing.IGNORE, Missing.BREACHING, Missing.NOT_BREACHING)
@@ -76,3 +77,17 @@ def test_the_graph_of_the_guide_alarms_in_the_fifth_period_and_clears_in_the_six
 @pytest.mark.parametrize(("percentile", "samples"), [(99, 1000), (95, 200), (90, 100), (50, 20), (10, 100)])
 def test_a_percentile_needs_ten_samples_beyond_it(percentile: float, samples: float) -> None:
     assert samples_needed(percentile) == pytest.approx(samples)
+
+
+@pytest.mark.parametrize(
+    ("rank", "percent"),
+    [("PR(:300)", 50), ("PR(300:)", 50), ("PR(100:2000)", 75), ("PR(2000:)", 0), ("PR(:99.5)", 0)],
+)
+def test_a_percentile_rank_is_exclusive_of_its_lower_and_inclusive_of_its_upper_bound(
+    rank: str, percent: float
+) -> None:
+    """ "CloudWatch statistics definitions": PR(:300) is the share of data that are 300 or less."""
+    series = Series()
+    for minute, value in enumerate((100, 300, 301, 2000)):
+        series.add(minute, value)
+    assert series.statistic(rank, 4, 4) == percent

@@ -18,12 +18,15 @@ from infra.core.alarms import alarm_set
 from infra.core.errors import TerraceError
 from infra.core.metrics import Metric, Space
 from infra.core.shape import shape
-from infra.core.stages import LADDER, Option
+from infra.core.stages import LADDER, Option, find
 from infra.core.thresholds import Facts
 from infra.host.box.backup import telling
 from infra.host.box.metrics import agent, deploying, place, probes
 from infra.host.box.metrics.translator import Translator, used_disk_percent, used_memory_percent
 from infra.host.box.metrics.users import Users
+from ops.alarmcalls import metric_call
+
+from .support import WATCHED
 
 NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
 ALICE, BOB = "a" * 32, "b" * 32
@@ -75,9 +78,15 @@ def test_logs_go_to_groups_that_the_stack_has_and_only_from_files_of_the_role() 
 
 
 def test_every_metric_that_terrace_metrics_publishes_is_one_of_its_probes() -> None:
-    probe = probes.Probes({"role": "single"}, Users(Path(), Path()), Path(), str, str, NOW)
+    probe = probes.Probes(
+        {"role": "single", "gpu_budget_usd": "50"}, Users(Path(), Path()), Path(), str, str, NOW
+    )
     listed = {metric for metric, _, _ in probe._table()}
-    table = {each for each in (*m.BOX_METRICS, m.BUDGET_USED) if each.by == "terrace-metrics"}
+    table = {
+        each
+        for each in (*m.BOX_METRICS, m.BUDGET_USED, *m.BUDGET_LEFT.values())
+        if each.by == "terrace-metrics"
+    }
     assert listed == table
 
 
@@ -86,7 +95,7 @@ def test_every_box_metric_of_ours_goes_out_with_exactly_the_dimensions_of_the_al
     teller = place.CloudWatch(told, "terrace", "dev", "i-1")
     own = [
         each
-        for each in (*m.BOX_METRICS, m.BUDGET_USED, m.DEPLOYING)
+        for each in (*m.BOX_METRICS, m.BUDGET_USED, *m.BUDGET_LEFT.values(), m.DEPLOYING)
         if each.space in (Space.PROJECT, Space.AGENT)
     ]
     teller.tell(dict.fromkeys(own, 1.0))
@@ -229,6 +238,25 @@ class Aws:
     """CloudWatch and Budgets with answers of the test."""
 
     points: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    alarms: list[dict[str, Any]] = field(default_factory=list)
+    """As PutMetricAlarm takes them."""
+    hours: dict[str, list[float]] = field(default_factory=dict)
+    """What a statistic of a metric was in each hour, by `statistic of name`."""
+
+    def describe_alarms(self, **given: Any) -> dict[str, Any]:
+        assert given["AlarmTypes"] == ["MetricAlarm"]
+        return {"MetricAlarms": [each for each in self.alarms if each["AlarmName"] in given["AlarmNames"]]}
+
+    def get_metric_data(self, **given: Any) -> dict[str, Any]:
+        assert given["EndTime"] - given["StartTime"] == timedelta(days=30)
+        found = []
+        for query in given["MetricDataQueries"]:
+            asked = query["MetricStat"]
+            assert asked["Period"] == 3600
+            values = self.hours[f"{asked['Stat']} of {asked['Metric']['MetricName']}"]
+            times = [NOW - timedelta(hours=hour) for hour in range(len(values))]
+            found.append({"Id": query["Id"], "Timestamps": times, "Values": values})
+        return {"MetricDataResults": found}
 
     def get_metric_statistics(self, **given: Any) -> dict[str, Any]:
         return {"Datapoints": self.points.get(given["MetricName"], [])}
@@ -252,9 +280,21 @@ def made(tmp_path: Path, now: datetime = NOW, *, aws: Aws | None = None, **facts
     )  # fmt: skip
 
 
+QUIET: dict[str, list[float]] = {
+    f"Sum of {name}": [] for name in ("requests", "errors_5xx", "slow_requests", "llm_requests", "llm_failed")
+}
+
+
+def definitions(stage: str) -> list[dict[str, Any]]:
+    """Every alarm of a stage as CloudWatch has it."""
+    facts = Facts(shape(find(stage)), gpu=True)
+    return [metric_call(alarm, "terrace", "dev", WATCHED) for alarm in alarm_set(facts).alarms]
+
+
 def test_a_probe_that_fails_is_said_and_keeps_no_other_back(tmp_path: Path) -> None:
     said: list[str] = []
-    found = probes.collect(made(tmp_path), said.append)
+    aws = Aws(alarms=definitions("single-8g"), hours=QUIET)
+    found = probes.collect(made(tmp_path, aws=aws), said.append)
     assert found[m.CONNECTIONS] == 12.5
     assert found[m.OOM] == 1
     assert len(said) == 1
@@ -275,6 +315,39 @@ def test_the_budget_is_both_shares_together(tmp_path: Path) -> None:
     assert made(tmp_path, aws=aws).budget() == 54 + 40
     assert made(tmp_path).budget() == 54
     assert made(tmp_path, budget_usd="").budget() is None
+
+
+@pytest.mark.parametrize(
+    ("stage", "hours", "left"),
+    [
+        # 99 % promised: 20 of 2 000 may fail; 95 % within the p95: 100 of 2 000 may be slow.
+        ("single-8g",
+         {"Sum of requests": [1000, 1000], "Sum of errors_5xx": [5, 0], "Sum of slow_requests": [0, 150]},
+         {"availability": 75.0, "latency": -50.0}),
+        ("split", {"Sum of requests": [1000], "Sum of errors_5xx": [], "Sum of slow_requests": [25]},
+         {"availability": 100.0, "latency": 50.0}),
+        # Behind a balancer slowness is a share of each hour's answers: 10 % of 100 and 1 % of 1 900.
+        ("private", {"Sum of RequestCount": [100, 1900], "Sum of HTTPCode_Target_5XX_Count": [10, 0],
+                     "PR(0.3:) of TargetResponseTime": [10, 1], "SampleCount of TargetResponseTime": [100, 1900]},
+         {"availability": 50.0, "latency": 71.0}),
+        ("private", {"Sum of RequestCount": [], "Sum of HTTPCode_Target_5XX_Count": [],
+                     "PR(0.3:) of TargetResponseTime": [], "SampleCount of TargetResponseTime": []},
+         {"availability": 100.0, "latency": 100.0}),
+    ],
+)  # fmt: skip
+def test_the_box_tells_what_is_left_of_error_budgets_by_what_the_alarms_count(
+    tmp_path: Path, stage: str, hours: dict[str, list[float]], left: dict[str, float]
+) -> None:
+    aws = Aws(alarms=definitions(stage), hours=hours)
+    role = "single" if stage == "single-8g" else "backend"
+    due = dict(made(tmp_path, aws=aws, role=role, gpu_budget_usd="").due())
+    told = {name: due[metric]() for name, metric in m.BUDGET_LEFT.items() if metric in due}
+    assert told == pytest.approx(left)
+
+
+def test_a_stack_without_the_objectives_alarm_tells_no_budget_and_says_why(tmp_path: Path) -> None:
+    with pytest.raises(LookupError, match="terrace-dev-stack-latency-burn-slow-long"):
+        made(tmp_path).error_budget_left("latency")
 
 
 def test_the_age_of_the_last_good_drill_counts_from_the_first_look_where_there_was_none(

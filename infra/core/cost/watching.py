@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from infra.core import metrics
+from infra.core import burn, metrics
 from infra.core.alarms import SUPPRESSOR_METRIC, Alarm, AlarmSet
 from infra.core.cost import kinds_watch
 from infra.core.cost.component import Component, fixed
@@ -72,6 +72,10 @@ def custom_metrics(resources: Iterable[Resource]) -> Iterator[Component]:
     for subject in {subject for *_, subject in published if subject}:
         for metric in SHOWN_ONLY:
             published.setdefault((metric.name, "", subject), metric.billed_hours)
+    made = {each.name for each in listed if each.token == ALARM}
+    for objective, metric in metrics.BUDGET_LEFT.items():
+        if burn.alarm_name(objective, burn.SLOWEST) in made:
+            published[(metric.name, objective, "stack")] = metric.billed_hours
     quantity = Decimal(sum(published.values())) / HOURS_A_DAY
     if quantity:
         yield fixed("custom metrics of its programs", "cw.metric", quantity)

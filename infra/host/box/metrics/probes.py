@@ -10,9 +10,11 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from infra.core import burn
 from infra.core import metrics as m
 from infra.core.metrics import Metric
 from infra.host.box.metrics import place
@@ -70,6 +72,11 @@ class Probes:
             (m.DRILL_AGE, self.drill_age, ("single",)),
             (m.OOM, self.killed, every),
             (m.BUDGET_USED, self.budget, ("single", "backend")),
+            *(
+                (metric, partial(self.error_budget_left, objective), ("single", "backend"))
+                for objective, metric in m.BUDGET_LEFT.items()
+                if objective != "model" or self.facts.get("gpu_budget_usd")
+            ),
         )
 
     def connections(self) -> float | None:
@@ -144,6 +151,29 @@ class Probes:
         )
         spent = float(described["Budget"]["CalculatedSpend"]["ActualSpend"]["Amount"])
         return 100 * (spent + gpu * self._gpu_percent() / 100) / whole
+
+    def error_budget_left(self, objective: str) -> float | None:
+        """What is left of thirty days' error budget; the objective's own alarm says what it counts."""
+        cloudwatch = self.client("cloudwatch")
+        name = f"{self.facts['project']}-{self.facts['stack']}-{burn.alarm_name(objective, burn.SLOWEST)}"
+        found = cloudwatch.describe_alarms(AlarmNames=[name], AlarmTypes=["MetricAlarm"])["MetricAlarms"]
+        queries = {each["Id"]: each for alarm in found for each in alarm["Metrics"]}
+        said = next(
+            (burn.Burn.read(each["Expression"]) for each in queries.values() if each.get("Expression")), None
+        )
+        if said is None:
+            raise LookupError(f"there is no alarm {name}")
+        asked = [
+            {"Id": id_, "MetricStat": {**queries[id_]["MetricStat"], "Period": HOUR}} for id_ in ("m1", "m2")
+        ]
+        page = cloudwatch.get_metric_data(
+            MetricDataQueries=asked, StartTime=self.now - timedelta(days=burn.PERIOD_DAYS), EndTime=self.now
+        )
+        seen = {
+            each["Id"]: dict(zip(each["Timestamps"], each["Values"], strict=True))
+            for each in page["MetricDataResults"]
+        }
+        return said.left_percent(seen["m1"], seen["m2"])
 
     def _gpu_percent(self) -> float:
         points = self.client("cloudwatch").get_metric_statistics(
