@@ -20,7 +20,7 @@ import boto3
 import pytest
 
 from bench.projects import Project, option_a
-from bench.served import CACHE, ROOT, environment
+from bench.served import CACHE, ROOT, environment, note
 from embedded import sample
 from embedded.cloud import Cloud
 from tests.boxes.conftest import pytest_runtest_setup  # noqa: F401 the same rule for skips
@@ -192,6 +192,35 @@ def test_what_must_not_be_reached_is_not(two: Two) -> None:
     assert two.tried("backend", reach.format(database, port))[0] == 0
     assert two.tried("frontend", reach.format(backend, 8080))[0] != 0
     assert two.tried("frontend", reach.format(database, port))[0] != 0
+
+
+def test_where_two_jvms_do_not_fit_a_release_is_refused_or_interrupts_the_backend_alone(two: Two) -> None:
+    packed = sample.lay_out(two.directory / "v2", "v2", cache=CACHE)
+    assert two.script("deploy", "publish", str(packed), "--stack", "dev").returncode == 0
+    release = (
+        "deploy",
+        "release",
+        "v2",
+        "--stack",
+        "dev",
+        "--yes",
+        "--output",
+        "json",
+        "--soak-seconds",
+        "2",
+    )
+    refused = two.script(*release)
+    assert refused.returncode == 4, refused.stderr
+    assert "a second backend" in refused.stderr
+    done = two.script(*release, "--or-interrupt")
+    assert done.returncode == 0, done.stderr
+    backend, frontend = json.loads(done.stdout)
+    assert backend["downtime_seconds"] > 0
+    note(
+        f"two boxes of 2 GB: backend {backend['downtime_seconds']} s without service, frontend "
+        f"{frontend['downtime_seconds']} s"
+    )
+    assert json.loads(two.until("/api/version", 200))["version"] == "v2"
 
 
 def test_a_dead_database_takes_the_rows_down_and_neither_the_frontend_nor_what_needs_none(two: Two) -> None:
