@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from infra.core.errors import Fault, TerraceError
@@ -71,6 +71,36 @@ class Patience:
             ("--drain-seconds", self.drain_seconds),
         )
         return [word for name, value in given if value is not None for word in (name, f"{value:g}")]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of the boxes: `version` empty is a rollback. `by` and `reason` stand in their history.
+
+    `or_interrupt`: a box without room for a second service stops the old one first. `planned` is by which strategy
+    each box was planned, by its id; the others take `strategy`.
+    """
+
+    version: str
+    strategy: Strategy
+    by: str
+    reason: str
+    patience: Patience = Patience()
+    or_interrupt: bool = False
+    planned: Mapping[str, Strategy] = field(default_factory=dict)
+
+    def by_plan(self, plans: Sequence[Mapping[str, Any]]) -> Asked:
+        """The same, each box by the strategy of its plan."""
+        return replace(self, planned={each["box"]: Strategy(each["strategy"]) for each in plans})
+
+    def words(self, box: Box, run: str) -> list[str]:
+        """As a command on a box."""
+        verb = ["release", self.version] if self.version else ["rollback"]
+        strategy = self.planned.get(box.instance_id, self.strategy)
+        return [
+            PROGRAM, *verb, "--strategy", strategy.value, *self.patience.words(), "--by", self.by,
+            "--reason", self.reason, "--wait", str(WAIT_SECONDS), "--run", run, "--json",
+        ]  # fmt: skip
 
 
 class Artifacts(Protocol):
@@ -155,22 +185,30 @@ def published(artifacts: Artifacts, version: str) -> Published:
         raise RefusedError(Fault(version, error.what, error.remedy)) from error
 
 
-def plan(
-    boxes: Boxes, among: Sequence[Box], version: str, strategy: Strategy, patience: Patience
-) -> list[dict[str, Any]]:
-    """What each box would do, in its own words; `version` empty plans a rollback. Nothing changes.
+def plan(boxes: Boxes, among: Sequence[Box], asked: Asked) -> list[dict[str, Any]]:
+    """What each box would do, in its own words. Nothing changes.
+
+    Where a box has no room for what is asked and an interruption is allowed, its plan is the one with it.
 
     Raises:
         TerraceError: a box does not answer, or does not know the release.
     """
-    words = [*([version] if version else []), "--strategy", strategy.value, *patience.words(), "--json"]
     plans = []
     for box in among:
-        ended = boxes.run(box, [PROGRAM, "plan", *words])
-        if ended.code not in (0, REFUSED_CODE) or not ended.stdout.strip():
-            raise _failed(box, ended)
-        plans.append({"box": box.instance_id, **_parsed(box, ended)})
+        found = _plan(boxes, box, asked, asked.strategy)
+        if found["refused"] and asked.or_interrupt:
+            found = _plan(boxes, box, asked, Strategy.BIG_BANG)
+        plans.append({"box": box.instance_id, **found})
     return plans
+
+
+def _plan(boxes: Boxes, box: Box, asked: Asked, strategy: Strategy) -> dict[str, Any]:
+    words = [*([asked.version] if asked.version else []), "--strategy", strategy.value]
+    ended = boxes.run(box, [PROGRAM, "plan", *words, *asked.patience.words(), "--json"])
+    if ended.code not in (0, REFUSED_CODE) or not ended.stdout.strip():
+        raise _failed(box, ended)
+    found: dict[str, Any] = _parsed(box, ended)
+    return found
 
 
 def refuse(plans: Sequence[Mapping[str, Any]]) -> None:
@@ -178,25 +216,6 @@ def refuse(plans: Sequence[Mapping[str, Any]]) -> None:
     faults = [Fault(f"{each['role']} {each['box']}", each["refused"], "Nothing was begun") for each in plans]
     if faults := [fault for fault in faults if fault.what]:
         raise RefusedError(*faults)
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is asked of the boxes: `version` empty is a rollback. `by` and `reason` stand in their history."""
-
-    version: str
-    strategy: Strategy
-    by: str
-    reason: str
-    patience: Patience = Patience()
-
-    def words(self, run: str) -> list[str]:
-        """As a command on a box."""
-        verb = ["release", self.version] if self.version else ["rollback"]
-        return [
-            PROGRAM, *verb, "--strategy", self.strategy.value, *self.patience.words(), "--by", self.by,
-            "--reason", self.reason, "--wait", str(WAIT_SECONDS), "--run", run, "--json",
-        ]  # fmt: skip
 
 
 def deploy(
@@ -244,7 +263,7 @@ def history(boxes: Boxes, among: Sequence[Box], limit: int) -> list[dict[str, An
 
 def _one(boxes: Boxes, box: Box, asked: Asked, on_event: OnEvent) -> dict[str, Any]:
     run = secrets.token_hex(6)
-    command = boxes.begin(box, asked.words(run))
+    command = boxes.begin(box, asked.words(box, run))
     heard = 0
     while (ended := boxes.ended(box, command)) is None:
         heard = _listen(boxes, box, run, heard, FOLLOW_SECONDS, on_event)
@@ -285,7 +304,7 @@ def _take_back(boxes: Boxes, done: Sequence[Box], asked: Asked, on_event: OnEven
         if not asked.version:
             faults.append(Fault(name, "has gone back already", "Release the newer version on it again"))
             continue
-        back = Asked("", asked.strategy, asked.by, f"{asked.version} failed on another box", asked.patience)
+        back = replace(asked, version="", reason=f"{asked.version} failed on another box")
         try:
             outcome = _one(boxes, box, back, on_event)
             faults.append(Fault(name, f"went back to {outcome['version']}", "It had taken the release"))

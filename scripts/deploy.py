@@ -54,6 +54,13 @@ Drain = Annotated[
     float | None,
     typer.Option("--drain-seconds", min=0, max=3600, help="open connections get to end by themselves"),
 ]
+OrInterrupt = Annotated[
+    bool,
+    typer.Option(
+        "--or-interrupt",
+        help="a box without room for a second service stops the old one first; the plan says which",
+    ),
+]
 
 
 @app.command()
@@ -100,12 +107,13 @@ def plan(
     *,
     stack: Stack = "dev",
     strategy: How = Strategy.ROLLING,
+    or_interrupt: OrInterrupt = False,
     output: Shown = Output.TABLE,
 ) -> None:
     """Say what a release would do on each box, step by step, and what memory it needs. Changes nothing."""
     place = _Place(stack)
     _refusing(lambda: deploy.published(place.artifacts, version))
-    plans = _plans(place, version, strategy, Patience())
+    plans = _plans(place, Asked(version, strategy, "", "", or_interrupt=or_interrupt))
     show(plans, "\n".join(_lines(plans)), output)
     if any(each["refused"] for each in plans):
         raise typer.Exit(Exit.BLOCKED)
@@ -120,6 +128,7 @@ def take_up(
     *,
     stack: Stack = "dev",
     strategy: How = Strategy.ROLLING,
+    or_interrupt: OrInterrupt = False,
     reason: Reason = "",
     by: By = "",
     health: Health = None,
@@ -131,7 +140,7 @@ def take_up(
     """Let the boxes take up a published release; a box goes back by itself where it fails, and then all do."""
     place = _Place(stack)
     _refusing(lambda: deploy.published(place.artifacts, version))
-    asked = Asked(version, strategy, by or _who(), reason, Patience(health, soak, drain))
+    asked = Asked(version, strategy, by or _who(), reason, Patience(health, soak, drain), or_interrupt)
     _carry_out(place, asked, output, yes=yes)
 
 
@@ -141,6 +150,7 @@ def rollback(
     *,
     stack: Stack = "dev",
     strategy: How = Strategy.ROLLING,
+    or_interrupt: OrInterrupt = False,
     reason: Reason = "",
     by: By = "",
     health: Health = None,
@@ -150,7 +160,7 @@ def rollback(
     yes: Yes = False,
 ) -> None:
     """Go back to the release before; the database stays as it is, which every migration has to allow."""
-    asked = Asked("", strategy, by or _who(), reason, Patience(health, soak, drain))
+    asked = Asked("", strategy, by or _who(), reason, Patience(health, soak, drain), or_interrupt)
     _carry_out(_Place(stack), asked, output, yes=yes)
 
 
@@ -231,7 +241,8 @@ class _Place:
 
 
 def _carry_out(place: _Place, asked: Asked, output: Output, *, yes: bool) -> None:
-    plans = _plans(place, asked.version, asked.strategy, asked.patience)
+    plans = _plans(place, asked)
+    asked = asked.by_plan(plans)
     for line in _lines(plans):
         err.print(line, markup=False)
     _refusing(lambda: deploy.refuse(plans))
@@ -254,9 +265,9 @@ def _carry_out(place: _Place, asked: Asked, output: Output, *, yes: bool) -> Non
     show(outcomes, table(("role", "box", "serves", "before", "s", "down s"), rows, right=(4, 5)), output)
 
 
-def _plans(place: _Place, version: str, strategy: Strategy, patience: Patience) -> list[dict[str, Any]]:
+def _plans(place: _Place, asked: Asked) -> list[dict[str, Any]]:
     with step("plan", "asking the boxes") as line:
-        plans = deploy.plan(place.boxes, place.among, version, strategy, patience)
+        plans = deploy.plan(place.boxes, place.among, asked)
         line.says(", ".join(f"{each['role']} {each['box']}" for each in plans))
     return plans
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pulumi
 from pulumi_aws import s3, ssm
 
 from infra.components.base import Component, Context
 from infra.core.gpu.modes import Wanted
-from infra.core.naming import DATABASE_PASSWORD, UNSET
+from infra.core.naming import DATABASE_PASSWORD, HOST_BACKENDS, UNSET
 from infra.core.storage import BucketRole
 from infra.host.bundle import build
 
@@ -27,8 +27,10 @@ class HostFiles(Component):
         key_arn: pulumi.Output[str],
         address: pulumi.Output[str] | None,
         data_volume_id: pulumi.Output[str] | None,
+        backends: Sequence[pulumi.Output[str]],
         parent: pulumi.Resource,
     ) -> None:
+        """`backends`: private addresses of the backends' boxes, each the one of the frontend in its own subnet."""
         super().__init__("host:HostFiles", "host", parent)
         bundle, naming, settings = build(), context.naming, context.settings
         stored = s3.BucketObjectv2(
@@ -59,6 +61,7 @@ class HostFiles(Component):
             "environment": settings.environment.value,
             "domain": settings.domain or "",
             "address": address or "",
+            "vpc_cidr": settings.network.cidr,
             # Behind a load balancer the certificate is the balancer's.
             "certificate": "" if settings.shape.load_balancer_zones else settings.certificate,
             "artifacts_bucket": buckets[BucketRole.ARTIFACTS],
@@ -81,6 +84,16 @@ class HostFiles(Component):
             tags=context.tags("host/facts"),
             opts=self.child,
         )
+        if backends:
+            # Not among the facts: these are known only once the boxes stand, which read the facts as they start.
+            ssm.Parameter(
+                "host-backends",
+                name=naming.parameter(HOST_BACKENDS),
+                type="String",
+                insecure_value=pulumi.Output.json_dumps(list(backends)),
+                tags=context.tags(HOST_BACKENDS),
+                opts=self.child,
+            )
         ssm.Parameter(
             "database-password",
             name=naming.parameter(DATABASE_PASSWORD),

@@ -66,10 +66,12 @@ def box_statements(
     bucket_arns: Mapping[BucketRole, pulumi.Output[str]],
     log_group_arns: list[pulumi.Output[str]],
     master_secret_arn: pulumi.Input[str] | None = None,
+    keeps_certificates_in: pulumi.Output[str] | None = None,
 ) -> list[dict[str, Any]]:
     """The statements of a box's role: agent, metrics, own logs, own parameters, own buckets, the key.
 
-    `master_secret_arn` is of the database whose rows the box moves, and whose application role it makes.
+    `master_secret_arn` is of the database whose rows the box moves, and whose application role it makes;
+    `keeps_certificates_in` the bucket of which the box reaches the copies of its certificate, and nothing else.
     """
     statements: list[dict[str, Any]] = [
         _allow("SystemsManagerAgent", _SSM_AGENT, "*"),
@@ -123,6 +125,9 @@ def box_statements(
             ),
             _allow("MasterSecret", ["secretsmanager:GetSecretValue"], master_secret_arn),
         ]
+    if keeps_certificates_in is not None:
+        copies = pulumi.Output.concat(keeps_certificates_in, "/certificates/*")
+        statements.append(_allow("CertificateCopies", ["s3:GetObject", "s3:PutObject"], copies))
     for role, actions in _OBJECT_ACTIONS.items():
         if (arn := bucket_arns.get(role)) is None:
             continue

@@ -19,6 +19,10 @@ RESERVE_SHARE = 16
 NGINX_MIB, FRONTEND_MIB, WORKER_MIB = 154, 717, 768
 FRONTEND_RESTART_MIB, FRONTEND_LIMIT_MIB, FRONTEND_OLD_SPACE_MIB = 850, 1024, 640
 MOST_SYSTEM_MIB = 1024
+MIGRATION_MIB = 384
+"""What migrations may take beside everything that runs."""
+LEAST_PAIR_MIB, LEAST_JAVA_MIB = 1024, 512
+"""A backend's own box gives its JVM so much before it keeps room for a second one: two fit from 3 GB on."""
 MIB_A_CONNECTION = 34
 """PostgreSQL's share divided by this is its connections: 60 at 2 GB, sorts and hashes of two nodes each included."""
 MOST_CONNECTIONS = 200
@@ -139,11 +143,13 @@ def budget(role: BoxRole, ram_mib: int, *, worker: bool = False) -> Budget:
         known = ", ".join(get_args(BoxRole))
         raise TerraceError(Fault("role", f"{role!r} is no role of a box", f"Use one of {known}"))
     alone = role == "single"
-    java = max(1536, ram_mib * 3 // 16) if alone else ram_mib // 2
+    system = MOST_SYSTEM_MIB if alone else min(MOST_SYSTEM_MIB, max(512, ram_mib // 8))
+    left = ram_mib - ram_mib // RESERVE_SHARE - NGINX_MIB - system
+    java = max(1536, ram_mib * 3 // 16) if alone else _java_of_its_own(left)
     made = Budget(
         role,
         ram_mib,
-        system_mib=MOST_SYSTEM_MIB if alone else min(MOST_SYSTEM_MIB, max(512, ram_mib // 8)),
+        system_mib=system,
         nginx_mib=NGINX_MIB,
         database=Database(max(2048, ram_mib // 4)) if alone else None,
         backend=Java(java) if role != "frontend" else None,
@@ -161,6 +167,11 @@ def budget(role: BoxRole, ram_mib: int, *, worker: bool = False) -> Budget:
             )
         )
     return made
+
+
+def _java_of_its_own(left_mib: int) -> int:
+    """A backend's share where nothing else is on its box: half, that two may stand; else room for migrations."""
+    return max(LEAST_JAVA_MIB, min(left_mib - MIGRATION_MIB, max(LEAST_PAIR_MIB, left_mib // 2)))
 
 
 def table(made: Budget) -> str:

@@ -24,6 +24,9 @@ DATABASE_WRITER = "database/writer"
 DATABASE_ENDPOINT = "database/endpoint"
 """The parameter that says where RDS answers, as HOST:PORT, below the stack's path."""
 
+HOST_BACKENDS = "host/backends"
+"""The parameter that lists the private addresses of the backends' boxes, below the stack's path."""
+
 BACKUP_PASSPHRASE = "database/backup-passphrase"  # noqa: S105 a name, not what it holds
 """The parameter that opens the backups, below the stack's path."""
 

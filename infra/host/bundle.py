@@ -52,6 +52,7 @@ ENTRY_POINTS: Mapping[str, str] = {
     "terrace-backup": "infra.host.box.backup",
     "terrace-restore": "infra.host.box.restore",
     "terrace-certificate": "infra.host.box.certificate",
+    "terrace-upstream": "infra.host.box.upstream",
     "terrace-gpu": "infra.host.box.gpu",
     "terrace-data": "infra.host.box.data",
     "terrace-metrics": "infra.host.box.metrics",

@@ -116,6 +116,12 @@ class Layout(pulumi.ComponentResource):
             key_arn=self.secrets.key_arn,
             address=self.address.public_ip,
             data_volume_id=self.data_volume.volume_id if self.data_volume is not None else None,
+            backends=[
+                box.private_ip
+                for option, side in self.sides.items()
+                if option is not Option.SINGLE
+                for box in side.backends.values()
+            ],
             parent=self,
         )
         self.outputs: dict[str, Any] = {
@@ -184,6 +190,9 @@ class Layout(pulumi.ComponentResource):
                 bucket_arns={role: arn for role, arn in self.buckets.arns.items() if role in buckets},
                 log_group_arns=list(self.observability.log_group_arns.values()),
                 master_secret_arn=self._secret_for(box),
+                keeps_certificates_in=(
+                    self.buckets.arns[BucketRole.BACKUPS] if box.role is Role.FRONTEND else None
+                ),
             ),
             openings=openings,
             user_data=user_data(

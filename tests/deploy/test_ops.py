@@ -122,3 +122,39 @@ def test_what_a_box_refuses_in_its_plan_is_refused_before_anybody_is_asked() -> 
     deploy.refuse([{"role": "single", "box": "i-1", "refused": ""}])
     with pytest.raises(deploy.RefusedError, match="needs 2253 MiB"):
         deploy.refuse([{"role": "single", "box": "i-1", "refused": "needs 2253 MiB, 2201 are free"}])
+
+
+class Full(Pretended):
+    """Boxes of which the backend's has no room for a second service."""
+
+    def run(self, box: Box, argv: Sequence[str]) -> Ended:
+        if argv[1] != "plan":
+            return super().run(box, argv)
+        strategy = argv[argv.index("--strategy") + 1]
+        refused = "needs 870 MiB" if (box.role, strategy) == ("backend", "rolling") else ""
+        told = {
+            "role": box.role,
+            "strategy": strategy,
+            "refused": refused,
+            "downtime": strategy == "big-bang",
+        }
+        return Ended(deploy.REFUSED_CODE if refused else 0, json.dumps(told), "")
+
+
+def test_a_box_without_room_is_interrupted_where_that_is_allowed_and_the_other_rolls() -> None:
+    boxes = Full()
+    asked = Asked("v2", Strategy.ROLLING, "kim", "", or_interrupt=True)
+    plans = deploy.plan(boxes, (BACKEND, FRONTEND), asked)
+    assert [(each["strategy"], each["downtime"]) for each in plans] == [
+        ("big-bang", True),
+        ("rolling", False),
+    ]
+    deploy.refuse(plans)
+    deploy.deploy(boxes, Bucket(), (BACKEND, FRONTEND), asked.by_plan(plans), lambda *_: None)
+    assert [argv[argv.index("--strategy") + 1] for argv in boxes.argv] == ["big-bang", "rolling"]
+
+
+def test_a_box_without_room_refuses_where_nothing_may_be_interrupted() -> None:
+    plans = deploy.plan(Full(), (BACKEND, FRONTEND), Asked("v2", Strategy.ROLLING, "kim", ""))
+    with pytest.raises(deploy.RefusedError, match="needs 870 MiB"):
+        deploy.refuse(plans)

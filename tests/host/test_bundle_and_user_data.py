@@ -14,7 +14,7 @@ import yaml
 
 from infra.core.memory import BoxRole, budget
 from infra.host import bundle
-from infra.host.box import fetch, nginx, postgresql, settings, units
+from infra.host.box import fetch, nginx, postgresql, settings, units, upstream
 from infra.host.user_data import MOST_BYTES, user_data
 
 ALLOWED_KEYS = {"write_files", "runcmd", "bootcmd"}
@@ -124,8 +124,18 @@ def test_a_role_has_the_units_and_the_ways_of_its_own_parts_alone() -> None:
     assert {"terrace-backend@.service", "terrace-frontend@.service", "terrace-data.service"} <= single
     assert "terrace-backend@.service" not in front
     assert not {"terrace-frontend@.service", "terrace-data.service"} & back
-    assert "http://backend" not in nginx.site("frontend", "")
+    assert {"terrace-upstream.service", "terrace-upstream.timer"} <= front - back - single
     assert "http://frontend" not in nginx.site("backend", "")
+    assert "listen 443" not in nginx.site("backend", "")
+
+
+def test_a_frontend_takes_the_backend_of_its_own_subnet_and_answers_at_once_while_there_is_none() -> None:
+    both = ["10.20.64.7", "10.20.0.9"]
+    assert upstream.mine(both, "10.20.0.0/20") == "10.20.0.9"
+    assert upstream.mine(both, "10.20.64.0/20") == "10.20.64.7"
+    assert upstream.mine(both, "10.20.128.0/20") == ""
+    assert "server 10.20.0.9:8090;" in upstream.render("10.20.0.9")
+    assert " down;" in upstream.render("")
 
 
 def test_a_browser_is_told_to_insist_on_https_only_where_there_is_a_name() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from infra.core.errors import TerraceError
-from infra.core.memory import BoxRole, Part, budget, table
+from infra.core.memory import MIGRATION_MIB, BoxRole, Part, budget, table
 
 
 def test_eight_gigabytes_are_shared_as_the_document_has_it() -> None:
@@ -38,6 +38,13 @@ def test_a_part_alone_fits_in_two_gigabytes(role: Part) -> None:
     made = budget(role, 2048)
     assert made.side_by_side(role) == 1
     assert made.side_by_side("backend" if role == "frontend" else "frontend") == 0
+
+
+def test_a_backends_own_box_has_room_for_migrations_at_2_gb_and_for_a_second_jvm_at_4_gb() -> None:
+    small, medium = budget("backend", 2048), budget("backend", 3800)
+    assert small.side_by_side("backend") == 1
+    assert small.fits(MIGRATION_MIB)
+    assert medium.side_by_side("backend") == 2
 
 
 @pytest.mark.parametrize("role", ["single", "frontend", "backend"])

@@ -36,7 +36,8 @@ PACKAGE = "certbot"
 
 def wanted(found: Facts) -> bool:
     """Whether this box shows its domain to the world itself: there is one, and no load balancer before it."""
-    return bool(found["domain"]) and found.get("certificate", "") in AUTHORITIES
+    shows = bool(found["domain"]) and found["role"] != "backend"
+    return shows and found.get("certificate", "") in AUTHORITIES
 
 
 def home(found: Facts) -> Path:

@@ -224,6 +224,10 @@ class Install:
         run(["nginx", "-t", "-q"])
         run(["systemctl", "enable", "-q", "nginx.service"])
         run(["systemctl", "reload-or-restart" if changed else "start", "nginx.service"])
+        if role(self.facts) == "frontend":
+            # The backend may come up later than this box: it is asked for until it is known.
+            run(["systemctl", "start", "terrace-upstream.timer"])
+            run(["systemctl", "start", "terrace-upstream.service"], check=False)
 
     def upkeep(self) -> None:
         """Logs that end, upgrades that come by themselves, and a first backup beside the rest."""

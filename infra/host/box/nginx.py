@@ -2,6 +2,9 @@
 
 The upstream files are terrace-deploy's. HTTPS works from the first minute: until a certificate authority has given
 one, the certificate is the box's own.
+
+Of two boxes the backend's answers on one port what its frontend and the load balancer ask, in clear inside the VPC;
+who asked is what they say. The frontend's serves the load balancer on port 80, and sends everybody else to HTTPS.
 """
 
 from __future__ import annotations
@@ -12,13 +15,16 @@ from pathlib import Path
 
 from infra.core.memory import BoxRole
 
-from .system import Facts, directory, run, write
+from . import upstream
+from .system import Facts, directory, own_subnet, run, write
 
 ETC = Path("/etc/nginx")
 TLS = Path("/etc/terrace/tls")
 ACME_ROOT = Path("/var/lib/terrace/acme")
 UPLOAD_MEGABYTES = 20
 SELF_SIGNED_DAYS = 825
+BACKEND_PORT = 8090
+"""Where the backend is asked: on its own box for the frontend and the balancer, on a frontend's for the frontend."""
 
 _MAIN = """\
 # Written by terrace-host.
@@ -43,13 +49,13 @@ http {
 }
 """
 
-_SITE = """\
+_COMMON = """\
 # Written by terrace-host.
 log_format terrace escape=json
     '{{"time":"$time_iso8601","method":"$request_method","path":"$terrace_path","status":$status,"rt":$request_time,'
     '"bytes":$body_bytes_sent,"llm":$terrace_llm,"user":"$terrace_user",'
     '"upstream":"$upstream_addr","upstream_time":"$upstream_response_time","http":"$server_protocol"}}';
-access_log /var/log/nginx/access.json terrace;
+access_log /var/log/nginx/access.json terrace{logged};
 # Without the query, which may hold what is nobody's business; $uri is the error page's where one is shown.
 map $request_uri $terrace_path {{ "~^(?<path_alone>[^?]*)" $path_alone; }}
 map $terrace_path $terrace_llm {{ default 0; ~^/api/(llm|ocr)(/|$) 1; }}
@@ -59,7 +65,12 @@ map $upstream_http_x_terrace_user $terrace_user {{
     "~^[0-9a-f]{{16,64}}$" $upstream_http_x_terrace_user;
 }}
 map $http_upgrade $terrace_connection {{ default upgrade; "" ""; }}
-limit_req_zone $binary_remote_addr zone=terrace:10m rate={rate}r/s;
+# Whoever connects from the VPC is the load balancer or the frontend; the world never has such an address.
+geo $realip_remote_addr $terrace_inside {{ default 0; {inside} 1; }}
+map "$terrace_inside:$http_x_forwarded_proto" $terrace_proto {{ default $scheme; "1:https" https; }}
+# What a frontend asks for itself is not counted: it comes for all its users from one address.
+map $remote_addr $terrace_counted {{ default $binary_remote_addr; 127.0.0.1 ""; }}
+limit_req_zone $terrace_counted zone=terrace:10m rate={rate}r/s;
 limit_req_status 429;
 client_max_body_size {upload}m;
 gzip on;
@@ -68,19 +79,44 @@ proxy_http_version 1.1;
 proxy_set_header Host $host;
 proxy_set_header X-Real-IP $remote_addr;
 proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-proxy_set_header X-Forwarded-Proto $scheme;
+proxy_set_header X-Forwarded-Proto $terrace_proto;
 proxy_set_header X-Forwarded-Host $host;
 proxy_set_header Connection $terrace_connection;
 proxy_set_header Upgrade $http_upgrade;
 proxy_hide_header X-Terrace-User;
 {real_ip}
+"""
+
+# The frontend logs what it hands on, and by whom; a load balancer logs nothing of that.
+_BEHIND = """\
+geo $realip_remote_addr $terrace_frontend {{ default 0; {frontend_from} 1; }}
+map $terrace_frontend $terrace_first {{ default 1; 1 0; }}
+map $terrace_frontend $terrace_told_user {{ default ""; 1 $upstream_http_x_terrace_user; }}
+add_header X-Terrace-User $terrace_told_user always;
+"""
+
+_PLAIN = """\
 server {{
     listen 80 default_server;
     listen [::]:80 default_server;
+    # A connection that is kept could be closed by a reload while the balancer sends its next request on it.
+    keepalive_timeout 0;
     location = /healthz {{ access_log off; default_type text/plain; return 200 "ok\\n"; }}
     location /.well-known/acme-challenge/ {{ root {acme}; default_type text/plain; }}
-    location / {{ return 301 https://$host$request_uri; }}
-}}
+{plain}}}
+"""
+_REDIRECT = "    location / { return 301 https://$host$request_uri; }\n"
+_BALANCED = """\
+    error_page 502 503 504 /terrace-unavailable.html;
+    location = /terrace-unavailable.html {{ internal; root /var/lib/terrace/pages; }}
+    location / {{
+        if ($terrace_inside = 0) {{ return 301 https://$host$request_uri; }}
+        add_header Strict-Transport-Security "max-age={hsts}" always;
+        add_header X-Content-Type-Options nosniff always;
+        proxy_pass http://frontend;
+    }}
+"""
+_WORLD = """\
 server {{
     listen 443 ssl default_server;
     listen [::]:443 ssl default_server;
@@ -97,23 +133,30 @@ server {{
     error_page 502 503 504 /terrace-unavailable.html;
     location = /terrace-unavailable.html {{ internal; root /var/lib/terrace/pages; }}
     location = /healthz {{ access_log off; default_type text/plain; return 200 "ok\\n"; }}
-{locations}}}
-{loopback}"""
-
-_BACKEND = """\
-    location /api/ { limit_req zone=terrace burst=400 nodelay; proxy_pass http://backend; }
-    location /ws/ { proxy_pass http://backend; proxy_read_timeout 3600s; proxy_send_timeout 3600s; }
+    location /api/ {{ limit_req zone=terrace burst=400 nodelay; proxy_pass http://backend; }}
+    location /ws/ {{ proxy_pass http://backend; proxy_read_timeout 3600s; proxy_send_timeout 3600s; }}
+    location / {{ proxy_pass http://frontend; }}
+}}
 """
-_FRONTEND = "    location / { proxy_pass http://frontend; }\n"
+_ASKED = """\
+server {{
+    listen {port} default_server;
+    keepalive_timeout 0;
+    location = /healthz {{ access_log off; default_type text/plain; return 200 "ok\\n"; }}
+    location /api/ {{ limit_req zone=terrace burst=400 nodelay; proxy_pass http://backend; }}
+    location /ws/ {{ proxy_pass http://backend; proxy_read_timeout 3600s; proxy_send_timeout 3600s; }}
+    location / {{ proxy_pass http://backend; }}
+}}
+"""
 
 # The frontend's own calls go through Nginx, so that a switch of the backend moves them too.
 _LOOPBACK = """\
-server {
-    listen 127.0.0.1:8090;
+server {{
+    listen 127.0.0.1:{port};
     access_log off;
     keepalive_timeout 0;
-    location / { proxy_pass http://backend; }
-}
+    location / {{ proxy_pass http://backend; }}
+}}
 """
 _PAGE = """\
 <!doctype html><html lang=en><meta charset=utf-8><title>Back in a moment</title>
@@ -122,22 +165,39 @@ _PAGE = """\
 
 
 def site(
-    role: BoxRole, name: str, *, real_ip_from: str = "", rate: int = 200, hsts_seconds: int = 31536000
+    role: BoxRole,
+    name: str,
+    *,
+    real_ip_from: str = "",
+    frontend_from: str = "",
+    rate: int = 200,
+    hsts_seconds: int = 31536000,
 ) -> str:
-    """The site's configuration; `name` is the domain or "", `real_ip_from` a load balancer's CIDR block or ""."""
-    locations = (_BACKEND if role != "frontend" else "") + (_FRONTEND if role != "backend" else "")
-    real_ip = f"set_real_ip_from {real_ip_from};\nreal_ip_header X-Forwarded-For;" if real_ip_from else ""
-    return _SITE.format(
+    """The site's configuration; `name` is the domain or "".
+
+    On one box of two `real_ip_from` is the VPC's CIDR block. `frontend_from` is the backend's own subnet: its
+    frontend stands there, and a load balancer does not.
+    """
+    servers = {
+        "single": _PLAIN + _WORLD + _LOOPBACK,
+        "frontend": _PLAIN + _WORLD + _LOOPBACK,
+        "backend": _BEHIND + _ASKED,
+    }
+    # A browser would remember it for an address, or refuse a certificate that nobody vouches for.
+    hsts = hsts_seconds if name else 0
+    return (_COMMON + servers[role]).format(
         rate=rate,
         upload=UPLOAD_MEGABYTES,
-        real_ip=real_ip,
+        inside=real_ip_from or "127.0.0.1",
+        real_ip=f"set_real_ip_from {real_ip_from};\nreal_ip_header X-Forwarded-For;" if real_ip_from else "",
+        logged=" if=$terrace_first" if role == "backend" else "",
+        frontend_from=frontend_from or "127.0.0.1",
         acme=ACME_ROOT,
         name=name or "_",
         tls=TLS,
-        # A browser would remember it for an address, or refuse a certificate that nobody vouches for.
-        hsts=hsts_seconds if name else 0,
-        locations=locations,
-        loopback=_LOOPBACK if role == "single" else "",
+        hsts=hsts,
+        plain=_BALANCED.format(hsts=hsts) if role == "frontend" else _REDIRECT,
+        port=BACKEND_PORT,
     )
 
 
@@ -147,14 +207,18 @@ def configure(found: Facts, role: BoxRole) -> bool:
     directory(Path("/var/log/nginx"), owner="www-data", group="adm")
     default = ETC / "sites-enabled" / "default"
     default.unlink(missing_ok=True)
-    made = certificate(found)
+    made = role != "backend" and certificate(found)
+    text = site(
+        role,
+        found["domain"],
+        real_ip_from="" if role == "single" else found["vpc_cidr"],
+        frontend_from=own_subnet() if role == "backend" else "",
+    )
     changed = [
         write(ETC / "nginx.conf", _MAIN),
-        write(
-            ETC / "terrace" / "site.conf",
-            site(role, found["domain"], real_ip_from=found.get("real_ip_from", "")),
-        ),
+        write(ETC / "terrace" / "site.conf", text),
         write(Path("/var/lib/terrace/pages/terrace-unavailable.html"), _PAGE),
+        role == "frontend" and upstream.write_known(),
     ]
     return made or any(changed)
 

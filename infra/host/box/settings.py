@@ -91,11 +91,13 @@ def gather(found: Facts) -> dict[str, str]:
             "SPRING_DATASOURCE_USERNAME": USER,
             "SPRING_DATASOURCE_PASSWORD": secret,
         }
+    elif role(found) == "frontend":
+        host["BACKEND_URL"] = "http://127.0.0.1:8090"
     elif role(found) == "backend":
         name = f"{found['parameters']}/{DATABASE_ENDPOINT}"
         endpoint = str(client("ssm", found).get_parameter(Name=name)["Parameter"]["Value"])
         rds.authorities()
-        host |= rds.environment(endpoint, password(found))
+        host |= rds.environment(endpoint, password(found, may_make=True))
     return {**application(found), **host}
 
 

@@ -137,6 +137,15 @@ def metadata(path: str) -> str:
         return str(answer.read().decode())
 
 
+def own_subnet() -> str:
+    """The CIDR block of the subnet that this box stands in.
+
+    Raises:
+        OSError: the metadata service does not answer.
+    """
+    return metadata(f"network/interfaces/macs/{metadata('mac')}/subnet-ipv4-cidr-block")
+
+
 def client(service: str, found: Facts) -> Any:
     """A boto3 client of the box's region, with the box's role."""
     import boto3

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from infra.core.memory import Budget
 
+from . import upstream
+
 PROGRAMS = "/usr/local/sbin"
 GPU_UNITS = tuple(Path(__file__).with_name("gpu") / f"terrace-gpu.{kind}" for kind in ("service", "timer"))
 
@@ -82,6 +84,25 @@ Persistent=yes
 [Install]
 WantedBy=timers.target
 """
+_UPSTREAM = f"""\
+[Unit]
+Description=Where the backend answers
+After=network-online.target
+[Service]
+Type=oneshot
+ExecStart={PROGRAMS}/terrace-upstream
+TimeoutStartSec=60
+"""
+_UPSTREAM_TIMER = f"""\
+[Unit]
+Description=Where the backend answers, again and again
+[Timer]
+OnBootSec=5
+OnUnitInactiveSec={upstream.EVERY_SECONDS}
+AccuracySec=1
+[Install]
+WantedBy=timers.target
+"""
 
 
 def _service(name: str, *, instances: bool, start: str, limit_mib: int) -> str:
@@ -123,6 +144,8 @@ def units(budget: Budget, *, gpu: bool = False) -> dict[str, str]:
     }
     if budget.frontend is not None:
         made |= {"terrace-certificate.service": _CERTIFICATE, "terrace-certificate.timer": _CERTIFICATE_TIMER}
+    if budget.role == "frontend":
+        made |= {"terrace-upstream.service": _UPSTREAM, "terrace-upstream.timer": _UPSTREAM_TIMER}
     if data:
         made["terrace-data.service"] = _oneshot(
             "The data volume", f"{PROGRAMS}/terrace-mount", after="local-fs.target"
@@ -153,7 +176,9 @@ def units(budget: Budget, *, gpu: bool = False) -> dict[str, str]:
 
 def enabled(budget: Budget, *, gpu: bool = False) -> list[str]:
     """The units that start by themselves; services of a release are started by terrace-release."""
-    started_by_others = ("terrace-worker.service", "terrace-gpu.service", "terrace-certificate.service")
+    started_by_others = (
+        "terrace-worker.service", "terrace-gpu.service", "terrace-certificate.service", "terrace-upstream.service",
+    )  # fmt: skip
     return [name for name in units(budget, gpu=gpu) if "@" not in name and name not in started_by_others]
 
 

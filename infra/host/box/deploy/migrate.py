@@ -10,10 +10,12 @@ import subprocess
 import time
 from pathlib import Path
 
+from infra.core.memory import MIGRATION_MIB
+
 from .command import run
 from .errors import DeployError
 from .model import Unpacked
-from .room import MIGRATION_HEAP_MIB, MIGRATION_MIB
+from .room import MIGRATION_HEAP_MIB
 
 UNIT = "terrace-migrate.service"
 USER = "terrace"

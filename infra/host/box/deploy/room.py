@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from infra.core.memory import MIGRATION_MIB
 from infra.core.release import Part, Strategy
 
 from .errors import RefusedError
@@ -9,8 +10,7 @@ from .model import State
 from .ports import Memory
 
 MIGRATION_HEAP_MIB = 256
-MIGRATION_MIB = 384
-"""A JVM that runs migrations: its heap, and half of it again for itself."""
+"""Of a JVM that runs migrations; half of it again is for itself."""
 
 
 def check_room(

@@ -1,0 +1,1 @@
+"""Two boxes and their database, made by the real engine."""
