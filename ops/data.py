@@ -18,7 +18,7 @@ PROGRAM = "terrace-data"
 SECONDS = 6 * 3600
 """How long a verb may take; a copy that needs longer wants replication, which is not built."""
 
-REFUSED_CODE, PROPOSED_CODE = 4, 10
+REFUSED_CODE, BUSY_CODE, PROPOSED_CODE = 4, 5, 10
 Verb = Literal["plan", "copy", "verify", "switch", "back", "provide"]
 
 
@@ -26,12 +26,19 @@ class RefusedError(TerraceError):
     """Nothing was changed."""
 
 
+class BusyError(RefusedError):
+    """An earlier command is still at it."""
+
+
+_KINDS = {REFUSED_CODE: RefusedError, BUSY_CODE: BusyError}
+
+
 class Answer(Protocol):
     """How a command on a box ended."""
 
     @property
     def exit_code(self) -> int:
-        """0 done, 4 refused, 10 something to do."""
+        """0 done, 4 refused, 5 an earlier command is under way, 10 something to do."""
         ...
 
     @property
@@ -103,7 +110,7 @@ def ask(boxes: Boxes, databases: Databases, verb: Verb, *options: str) -> dict[s
     done = boxes.run(databases.instance_id, shlex.join(databases.words(verb, *options)), seconds=SECONDS)
     said = [line for line in done.stderr.splitlines() if line.strip()]
     if not done.stdout.strip():
-        kind = RefusedError if done.exit_code == REFUSED_CODE else TerraceError
+        kind = _KINDS.get(done.exit_code, TerraceError)
         raise kind(
             *(Fault(databases.instance_id, line, "") for line in said[-3:]),
             summary=f"{verb} ended with {done.exit_code} on the box.",

@@ -22,6 +22,7 @@ from ops.adapters.climb_site import Site
 from ops.adapters.sshsig import SshSigner
 from ops.climb import advise as advising
 from ops.climb import approval, page, planning, run
+from ops.climb import history as past
 from ops.climb import plan as plans
 from ops.climb.lock import LockedError
 from ops.climb.plan import Plan
@@ -140,7 +141,7 @@ def apply(plan_id: PlanId, *, stack: Stack = "dev", wait: Wait = 0, yes: Yes = F
     site = _site(stack)
     made = _plan(site, plan_id)
     journal = site.journal()
-    under_way = run.open_climb(journal)
+    under_way = past.open_climb(journal)
     if under_way is not None and under_way.climb != made.id:
         fail(_other_climb(under_way.climb, stack), Exit.BLOCKED)
     if under_way is None:
@@ -156,12 +157,12 @@ def resume(*, stack: Stack = "dev", wait: Wait = 0, yes: Yes = False) -> None:
     """Go on with a climb that was interrupted or failed, from this clone or another; looks at reality first."""
     site = _site(stack)
     journal = site.journal()
-    under_way = run.open_climb(journal)
+    under_way = past.open_climb(journal)
     if under_way is None:
         err.print("No climb is under way: nothing to resume.", markup=False)
         return
     made = Plan.parse(under_way.data["plan"])
-    back = run.going_back(journal.of(made.id))
+    back = past.going_back(journal.of(made.id))
     err.print(f"  climb       {page.headline(made)}{', on its way back' if back else ''}", markup=False)
     confirm("Go on?", yes=yes)
     _climb(site, made, wait, back=back)
@@ -173,7 +174,7 @@ def rollback(*, stack: Stack = "dev", wait: Wait = 0, yes: Yes = False) -> None:
     """Take a climb back, in reverse; says first what cannot. Without one under way, the last is taken back."""
     site = _site(stack)
     journal = site.journal()
-    begun = run.open_climb(journal) or run.last_climb(journal)
+    begun = past.open_climb(journal) or past.last_climb(journal)
     if begun is None:
         err.print("There is no climb to take back.", markup=False)
         return
@@ -188,8 +189,6 @@ def rollback(*, stack: Stack = "dev", wait: Wait = 0, yes: Yes = False) -> None:
 @command
 def history(*, stack: Stack = "dev", output: As = Output.TABLE) -> None:
     """Every climb: who, from, to, plan, forecast and measured interruption, requests lost, overrides, its end."""
-    from ops.climb import history as past
-
     rows = past.climbs(_site(stack).journal().records)
     show(rows, page.history(rows), output)
 
@@ -200,7 +199,7 @@ def _planned(site: Site, wish: Wish) -> Plan:
     with step("plan", "previewing on a copy") as line:
         try:
             report = site.report()
-            away = _measured_away(site)
+            resized, moved = _measured_away(site)
             to = wish.to
             if not to and report is not None and not wish.contract:
                 to = advising.advise(advising.seen(report, now=_now())).to
@@ -210,7 +209,9 @@ def _planned(site: Site, wish: Wish) -> Plan:
             made = planning.make(
                 site,
                 gates,
-                Wish(wish.stack, wish.to, wish.by, wish.overrides, wish.overlap, wish.contract, away),
+                Wish(
+                    wish.stack, wish.to, wish.by, wish.overrides, wish.overlap, wish.contract, resized, moved
+                ),
                 facts=settings.facts,
                 facts_after=after.facts,
                 book=load(settings.price_book),
@@ -223,11 +224,10 @@ def _planned(site: Site, wish: Wish) -> Plan:
     return made
 
 
-def _measured_away(site: Site) -> float | None:
-    """The median of what earlier resizes of this stack took; None where none was measured."""
-    from ops.climb import history as past
-
-    return past.usual_away(site.journal().records)
+def _measured_away(site: Site) -> tuple[float | None, float | None]:
+    """What earlier resizes and moves of this stack took; None where none was measured."""
+    records = site.journal().records
+    return past.usual_away(records, moves_rows=False), past.usual_away(records, moves_rows=True)
 
 
 def _fit(site: Site, made: Plan) -> None:
@@ -285,8 +285,6 @@ def _telling() -> Generator[None]:
 
 
 def _rows(journal: Any, made: Plan) -> dict[str, Any]:
-    from ops.climb import history as past
-
     return past.climbs(journal.of(made.id))[-1]
 
 

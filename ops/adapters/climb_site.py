@@ -17,9 +17,10 @@ from infra.core.errors import Fault, TerraceError
 from infra.core.metrics import BOX_METRICS, GPU_METRICS, LOG_METRICS, RESPONSE
 from infra.core.naming import Naming
 from infra.core.shape import shape
-from infra.core.stages import find
+from infra.core.stages import Option, find
 from infra.settings import Settings, parse, project_name
 from ops import stackfile, watch
+from ops.adapters import climb_data
 from ops.adapters.aws_watch import AwsWatch
 from ops.adapters.bucket import S3Objects
 from ops.adapters.climb_cloud import CloudOfClimb, database_of, instances_of
@@ -29,6 +30,7 @@ from ops.climb import plan as plans
 from ops.climb import rules, sending
 from ops.climb.journal import Journal
 from ops.climb.lock import Lock
+from ops.climb.moving import Moving
 from ops.climb.plan import Bound, Plan
 from ops.climb.planning import Previewed
 from ops.climb.rules import Figures, Gates
@@ -267,8 +269,9 @@ class Site:
         return [*([said] if said else []), *self.pulumi.recover()]
 
     def restore_point(self, climb: str) -> Mapping[str, Any]:
-        """A snapshot of where the rows are: the database where one stands, else the data volume."""
-        if database := database_of(self.pulumi.resources(fresh=True)):
+        """A snapshot of where the rows are: of the data volume at a stage of one box, else of the database."""
+        database = database_of(self.pulumi.resources(fresh=True))
+        if database and find(self.stands().stage).option is not Option.SINGLE:
             return self.cloud.database_snapshot(database, climb)
         volume = self.pulumi.outputs().get("volume_id")
         if not volume:
@@ -346,23 +349,29 @@ class Site:
             )
         return told
 
-    def move_data(self, plan: Plan, *, back: bool = False) -> Mapping[str, Any]:
-        """Not in this version."""
-        del back
-        raise TerraceError(
-            Fault(f"climb {plan.id}", "moves a database, which this version cannot", "Stay inside option A")
-        )
+    def rows(self, plan: Plan) -> Moving:
+        """The move of the rows, by the box that the climb's own outputs name."""
+        outputs = self.pulumi.outputs(fresh=True)
+        ask = climb_data.asking(outputs, parameters=self.naming.parameter().rstrip("/"), region=self.region)
+        return climb_data.moving(ask, plan, self.says)
 
     @contextmanager
-    def probe(self) -> Generator[Callable[[], Mapping[str, Any]]]:
-        """Asks the service while the block lasts, and until it answers again."""
-        with sending.probing(str(self.pulumi.outputs().get("url", ""))) as result:
+    def probe(self, *, until_it_answers: bool) -> Generator[Callable[[], Mapping[str, Any]]]:
+        """Asks the service while the block lasts, and with `until_it_answers` until it answers again."""
+        with sending.probing(
+            str(self.pulumi.outputs().get("url", "")), certain=self.answers_before
+        ) as result:
 
-            def until_it_answers() -> Mapping[str, Any]:
+            def ended() -> Mapping[str, Any]:
                 url = str(self.pulumi.outputs().get("url", ""))
                 deadline = datetime.now(UTC) + timedelta(seconds=ANSWERS_WITHIN_SECONDS)
-                while self.answers_before and not sending.answers(url) and datetime.now(UTC) < deadline:
+                while (
+                    until_it_answers
+                    and self.answers_before
+                    and not sending.answers(url)
+                    and datetime.now(UTC) < deadline
+                ):
                     pass
                 return result()
 
-            yield until_it_answers
+            yield ended

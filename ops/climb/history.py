@@ -1,12 +1,18 @@
-"""The only place that reads a journal back: one row for each climb."""
+"""The only place that reads a journal back: which climb is under way, one row for each, what the next may take."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from statistics import median
 from typing import Any
 
-from ops.climb.journal import Event, Record
+from ops.climb.journal import Event, Journal, Record
+from ops.climb.plan import Plan
+from ops.climb.steps import SHIFT, Kind
+
+HELD_SECONDS = 30.0
+"""How far a measured interruption may be from its forecast."""
 
 
 def climbs(records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -20,8 +26,8 @@ def climbs(records: Sequence[Record]) -> list[dict[str, Any]]:
                 "asked_by": record.data.get("requested_by"), "versions": record.data.get("versions"),
                 "forecast_away_seconds": record.data.get("forecast_away_seconds"),
                 "monthly_usd": record.data.get("money"), "overridden": record.data.get("overridden") or {},
-                "away_seconds": None, "requests_lost": None, "resumed": 0, "failed": [], "steps": [],
-                "ended": "under way", "ended_at": "",
+                "away_seconds": None, "forecast_held": None, "requests_lost": None, "resumed": 0, "failed": [],
+                "steps": [], "ended": "under way", "ended_at": "",
             }  # fmt: skip
         row = rows.get(record.climb)
         if row is not None:
@@ -29,14 +35,67 @@ def climbs(records: Sequence[Record]) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def usual_away(records: Sequence[Record]) -> float | None:
-    """The median of the measured interruptions of climbs that took the box away; None where none was measured."""
+def usual_away(records: Sequence[Record], *, moves_rows: bool) -> float | None:
+    """The median of the measured interruptions of climbs of that kind; None where none was measured.
+
+    A resize takes the box away, a climb between box and RDS the database: what one took tells nothing of the other.
+    """
+    moved = {each.climb for each in records if each.step == Kind.COPY}
     known = [
         row["away_seconds"]
         for row in climbs(records)
         if row["away_seconds"] and row["ended"] == "done" and row["forecast_away_seconds"]
-    ]
+        and (row["plan"] in moved) is moves_rows
+    ]  # fmt: skip
     return float(median(known)) if known else None
+
+
+def fenced_seconds(plan: Plan, records: Sequence[Record]) -> float | None:
+    """How long the application was without its database: from each fence until requests reached an open one.
+
+    None for a climb that moves no rows. By the clocks of the machines that climbed; a killed climb's pause counts.
+    """
+    copy = next((each.name for each in plan.steps if each.kind is Kind.COPY), None)
+    if copy is None:
+        return None
+    begins = {(copy, Event.BEFORE), (SHIFT, Event.BEFORE_UNDO)}
+    ends = {(SHIFT, Event.AFTER), (copy, Event.UNDONE)}
+    since, total = None, 0.0
+    for record in records:
+        at, what = datetime.fromisoformat(record.at), (record.step, record.event)
+        if what in begins and since is None:
+            since = at
+        elif what in ends and since is not None:
+            total, since = total + (at - since).total_seconds(), None
+    return round(total, 2)
+
+
+def open_climb(journal: Journal) -> Record | None:
+    """The record that began the climb that has not ended, if there is one."""
+    for record in reversed(journal.records):
+        if record.event in (Event.ENDED, Event.ROLLED_BACK):
+            return None
+        if record.event is Event.BEGAN:
+            return record
+    return None
+
+
+def last_climb(journal: Journal) -> Record | None:
+    """The record that began the last climb that was ended and not taken back."""
+    for record in reversed(journal.records):
+        if record.event is Event.ROLLED_BACK:
+            return None
+        if record.event is Event.BEGAN:
+            return record
+    return None
+
+
+def going_back(records: Sequence[Record]) -> bool:
+    """Whether a climb is on its way back."""
+    last = [
+        each.event for each in records if each.event in (Event.BEGAN, Event.GOING_BACK, Event.ROLLED_BACK)
+    ]
+    return bool(last) and last[-1] is Event.GOING_BACK
 
 
 _ENDS = {Event.ENDED: "done", Event.ROLLED_BACK: "taken back"}
@@ -57,5 +116,10 @@ def _add(row: dict[str, Any], record: Record) -> None:
             row["ended"], row["ended_at"] = _ENDS[record.event], record.at
             row["away_seconds"] = record.data.get("away_seconds")
             row["requests_lost"] = record.data.get("requests_lost")
+            row["forecast_away_seconds"] = record.data.get(
+                "forecast_away_seconds", row["forecast_away_seconds"]
+            )
+            if row["away_seconds"] is not None:
+                row["forecast_held"] = abs(row["away_seconds"] - row["forecast_away_seconds"]) <= HELD_SECONDS
         case _:
             return

@@ -64,7 +64,8 @@ def _summary(made: Plan) -> Iterator[tuple[str, str]]:
     money = made.money
     yield "why", "; ".join(made.reasons)
     yield "changes", changes(made)
-    yield "away", f"about {made.away_seconds:.0f} s" if made.away_seconds else "0 s"
+    known = f" ({made.evidence['away']})" if made.evidence.get("away") else ""
+    yield "away", f"about {made.away_seconds:.0f} s{known}" if made.away_seconds else "0 s"
     yield "capacity", f"{made.capacity[0]} → {made.capacity[1]}; measured peak {made.peak_rps:g}/s"
     during = f"{money.during[1]} meanwhile → " if money.during != money.after else ""
     yield (

@@ -102,7 +102,10 @@ class Sources(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is asked for. `overrides`: the reason by gate; `overlap`: the budget may be exceeded meanwhile."""
+    """What is asked for. `overrides`: the reason by gate; `overlap`: the budget may be exceeded meanwhile.
+
+    `away_seconds` and `move_seconds` are what earlier resizes and moves of this stack took, where one was measured.
+    """
 
     stack: str
     to: str
@@ -111,6 +114,7 @@ class Wish:
     overlap: bool = False
     contract: bool = False
     away_seconds: float | None = None
+    move_seconds: float | None = None
 
 
 def make(sources: Sources, gates: Gates, wish: Wish, *, facts: Facts, facts_after: Facts, book: PriceBook,
@@ -173,7 +177,20 @@ def make(sources: Sources, gates: Gates, wish: Wish, *, facts: Facts, facts_afte
         approvals=gates.rules.approvals.min,
         roles=gates.rules.approvals.roles,
         contracts=wish.contract,
-        evidence={"advice": advice.as_json() if advice else None, "answers": sources.answers()},
+        evidence={
+            "advice": advice.as_json() if advice else None,
+            "answers": sources.answers(),
+            "away": _measured(wish, before, after),
+        },
+    )
+
+
+def _measured(wish: Wish, before: Stage, after: Stage) -> str:
+    known = wish.move_seconds if steps.moves_data(before, after) else wish.away_seconds
+    return (
+        "assumed: no such climb of this stack was measured"
+        if known is None
+        else "the median of those measured"
     )
 
 
@@ -215,17 +232,10 @@ def _walk(wish: Wish, words: Words, before: Stage, advice: advise.Advice | None)
             ),
             summary="Nothing to do.",
         )
-    if steps.moves_data(before, after):
-        raise BlockedError(
-            Fault(
-                f"climb to {after}",
-                f"moves the database from {before}, and this version has no commands for that",
-                "Stay inside the option, or walk by hand: docs/climbing.md",
-            )
-        )
     if faults := climb_faults(before, after) if before.option is not after.option else []:
         raise BlockedError(*faults)
-    return steps.walk(before, after, kept=tuple(words.kept or ()), away_seconds=wish.away_seconds), after
+    away = wish.move_seconds if steps.moves_data(before, after) else wish.away_seconds
+    return steps.walk(before, after, kept=tuple(words.kept or ()), away_seconds=away), after
 
 
 def _refuse_losses(changes: Iterable[Change]) -> None:
@@ -341,7 +351,11 @@ def _unasked(wish: Wish, advice: advise.Advice | None) -> tuple[str, ...]:
 
 def _risks(before: Stage, after: Stage, walk: Sequence[Step]) -> Iterable[str]:
     away = sum(step.away_seconds for step in walk)
-    if away:
+    if steps.moves_data(before, after):
+        if away:
+            yield f"the application is without its database for about {away:.0f} s; the rehearsal tells it closer"
+            yield "a move back later takes as long, and grows with the rows"
+    elif away:
         yield f"the service is away for about {away:.0f} s while the box restarts"
         yield "the new type may not be had at that moment: then the old one is put back and started"
         yield "CPU credits that were saved may be gone after the restart (verify)"

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from infra.core.errors import Fault, TerraceError
+from ops.climb import history
 from ops.climb.journal import Event, Journal, Record
 from ops.climb.lock import Lock
+from ops.climb.moving import Moving
 from ops.climb.plan import Plan
-from ops.climb.steps import Kind, Step, Words
+from ops.climb.steps import SHIFT, SHIFT_SECONDS, Kind, Step, Words
 
 
 class StepFailedError(TerraceError):
@@ -79,12 +81,15 @@ class Hands(Protocol):
         """Sends the load; what it came to. Raises SloMissedError."""
         ...
 
-    def move_data(self, plan: Plan, *, back: bool = False) -> Mapping[str, Any]:
-        """Moves the database to the new side, or back; what it came to."""
+    def rows(self, plan: Plan) -> Moving:
+        """The move of the rows, once the machines that make it can be asked."""
         ...
 
-    def probe(self) -> AbstractContextManager[Callable[[], Mapping[str, Any]]]:
-        """Asks the service without a pause while the block lasts; the callable says how it answered."""
+    def probe(self, *, until_it_answers: bool) -> AbstractContextManager[Callable[[], Mapping[str, Any]]]:
+        """Asks the service without a pause while the block lasts; the callable says how it answered.
+
+        With `until_it_answers` the callable waits for an answer first, where the service answered before the climb.
+        """
         ...
 
 
@@ -183,16 +188,30 @@ class Climb:
             case Kind.WORDS:
                 assert step.words is not None  # noqa: S101 the walk's own table
                 return self._write_and_up(step.words, f"{self.plan.before} → {self.plan.after}: {step.name}")
-            case Kind.MOVE_DATA:
-                return dict(hands.move_data(self.plan))
+            case Kind.REHEARSE:
+                return self._rehearsed(hands.rows(self.plan).rehearse())
+            case Kind.COPY | Kind.SWITCH:
+                rows = hands.rows(self.plan)
+                with hands.probe(until_it_answers=False) as answered:
+                    found = rows.copy() if step.kind is Kind.COPY else rows.switch()
+                    # Without its database a service may answer or not: what is lost is told, the time by `fenced`.
+                    return {**found, "lost": answered().get("lost")}
             case Kind.LOAD_TEST:
                 return dict(hands.load_test(self.plan.peak_rps, self.plan.after))
             case Kind.SERVING | Kind.WATCHED:
                 return {}
 
+    def _rehearsed(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        """The forecast of the plan gives way to what practice took."""
+        if "rows_away_seconds" not in found:
+            return dict(found)
+        forecast = round(found["rows_away_seconds"] + SHIFT_SECONDS, 1)
+        self.says(f"the application will be without its database for about {forecast:.0f} s")
+        return {**found, "forecast_away_seconds": forecast}
+
     def _write_and_up(self, words: Words, why: str, *, refresh: bool = False) -> dict[str, Any]:
         commit = self.hands.write(words, branch=branch_of(self.plan), base=self.plan.bound.commit, why=why)
-        with self.hands.probe() as answered:
+        with self.hands.probe(until_it_answers=True) as answered:
             self.hands.up(refresh=refresh)
             found = dict(answered())
         return {"commit": commit, "words": words.said(), **found}
@@ -208,7 +227,7 @@ class Climb:
                 return self.hands.serving(self.plan.after)
             case Kind.WATCHED:
                 return self.hands.watched(self.plan.after)
-            case Kind.MOVE_DATA | Kind.LOAD_TEST:
+            case Kind.REHEARSE | Kind.COPY | Kind.SWITCH | Kind.LOAD_TEST:
                 return ()
 
     def _failed(self, step: Step, error: TerraceError) -> None:
@@ -229,15 +248,17 @@ class Climb:
         ways = f"scripts/scale_up.py resume -s {stack}, or scripts/scale_up.py rollback -s {stack}"
         raise StepFailedError(
             *error.faults, *back, Fault("two ways on", "mend what is said above and go on, or go back", ways),
-            summary=f"Step {step.name} failed. Nothing that holds data was touched.",
+            summary=f"Step {step.name} failed.",
         ) from error  # fmt: skip
 
     def _to_be_taken_back(self, step: Step) -> Sequence[Step]:
-        """A resize that failed leaves its box down; a load test that failed leaves people on what failed it."""
+        """What must not be left as it is: a box that is down, a fenced database, people on what failed its load."""
         if step.kind is Kind.WORDS and step.away_seconds:
             return [step]
-        if step.kind is Kind.LOAD_TEST:
-            return [each for each in self.plan.steps if each.name == "shift" and self._touched(each)]
+        moving = [each for each in self.plan.steps if each.kind in (Kind.COPY, Kind.SWITCH)]
+        if step in moving or (step.name == SHIFT and moving) or step.kind is Kind.LOAD_TEST:
+            those = [*(each for each in self.plan.steps if each.name == SHIFT), *reversed(moving)]
+            return [each for each in those if self._touched(each)]
         return []
 
     def _undo(self, step: Step) -> None:
@@ -248,8 +269,8 @@ class Climb:
         )
         began = time.monotonic()
         result: dict[str, Any] = {}
-        if step.kind is Kind.MOVE_DATA:
-            result = dict(self.hands.move_data(self.plan, back=True))
+        if step.kind in (Kind.COPY, Kind.SWITCH):
+            result = self.hands.rows(self.plan).bring_back()
         elif step.back is not None:
             why = f"{self.plan.after} → {self.plan.before}: {step.name} taken back"
             result = self._write_and_up(step.back, why, refresh=True)
@@ -312,7 +333,14 @@ class Climb:
             if stands and state.event is not Event.AFTER:
                 self.journal.append(self.plan.id, Event.AFTER, step.name, found="it had been done")
             return stands
-        return state.event is Event.AFTER
+        return state.event is Event.AFTER and self._holds(step)
+
+    def _holds(self, step: Step) -> bool:
+        """Whether what the journal says of the rows is so: somebody may have opened the old side by hand."""
+        if step.kind not in (Kind.COPY, Kind.SWITCH):
+            return True
+        rows = self.hands.rows(self.plan)
+        return rows.switched() or (step.kind is Kind.COPY and rows.copied())
 
     def _state(self, step: Step) -> Record | None:
         """The last record that says how a step stands."""
@@ -327,7 +355,7 @@ class Climb:
         return state is not None and state.event is not Event.UNDONE
 
     def _going_back(self) -> bool:
-        return going_back(self.journal.of(self.plan.id))
+        return history.going_back(self.journal.of(self.plan.id))
 
     def _still_ours(self) -> None:
         if self.lock.lost:
@@ -344,41 +372,16 @@ class Climb:
             each.data.get("result") or {} for each in records if each.event in (Event.AFTER, Event.UNDONE)
         ]
         away = [each["away_seconds"] for each in results if each.get("away_seconds") is not None]
+        if (fenced := history.fenced_seconds(self.plan, records)) is not None:
+            away = [max(fenced, sum(away))]
         lost = [each["lost"] for each in results if each.get("lost") is not None]
+        told = [each["forecast_away_seconds"] for each in results if "forecast_away_seconds" in each]
         return {
-            "forecast_away_seconds": self.plan.away_seconds,
+            "forecast_away_seconds": told[-1] if told else self.plan.away_seconds,
             "away_seconds": round(sum(away), 2) if away else None,
             "requests_lost": sum(lost) if lost else None,
             "step_seconds": round(sum(float(each.data.get("seconds", 0)) for each in records), 1),
         }
-
-
-def open_climb(journal: Journal) -> Record | None:
-    """The record that began the climb that has not ended, if there is one."""
-    for record in reversed(journal.records):
-        if record.event in (Event.ENDED, Event.ROLLED_BACK):
-            return None
-        if record.event is Event.BEGAN:
-            return record
-    return None
-
-
-def last_climb(journal: Journal) -> Record | None:
-    """The record that began the last climb that was ended and not taken back."""
-    for record in reversed(journal.records):
-        if record.event is Event.ROLLED_BACK:
-            return None
-        if record.event is Event.BEGAN:
-            return record
-    return None
-
-
-def going_back(records: Sequence[Record]) -> bool:
-    """Whether a climb is on its way back."""
-    last = [
-        each.event for each in records if each.event in (Event.BEGAN, Event.GOING_BACK, Event.ROLLED_BACK)
-    ]
-    return bool(last) and last[-1] is Event.GOING_BACK
 
 
 def _other(wanted: Words, standing: Words) -> list[str]:

@@ -79,12 +79,14 @@ def answers(url: str) -> bool:
 
 
 @contextmanager
-def probing(url: str, *, rate: float = 5.0) -> Generator[Callable[[], Mapping[str, Any]]]:
+def probing(
+    url: str, *, certain: bool = False, rate: float = 5.0
+) -> Generator[Callable[[], Mapping[str, Any]]]:
     """Asks while the block lasts; the callable gives the time without answers and the requests lost.
 
-    Where nothing answered before, nothing can be measured, and nothing is said.
+    Where nothing answered before, nothing can be measured, and nothing is said; `certain`: it is known that it did.
     """
-    if not url or not answers(url):
+    if not url or not (certain or answers(url)):
         yield dict
         return
     sent, ended = Sent(), threading.Event()

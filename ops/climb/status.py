@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Any
 
 from infra.core.errors import TerraceError
-from ops.climb import history, run
+from ops.climb import history
 
 
 def look(site: Any, *, now: datetime) -> dict[str, Any]:
     """Everything as plain values; what cannot be read says why. Three calls of CloudWatch, and as many of S3."""
     config, stands = site.words(), site.stands()
     journal = site.journal()
-    under_way = run.open_climb(journal)
+    under_way = history.open_climb(journal)
     report = site.report()
     rows = history.climbs(journal.records)
     told = None

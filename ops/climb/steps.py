@@ -21,7 +21,9 @@ class Kind(StrEnum):
     RESTORE_POINT = "restore-point"
     WORDS = "words"
     SERVING = "serving"
-    MOVE_DATA = "move-data"
+    REHEARSE = "rehearse"
+    COPY = "copy"
+    SWITCH = "switch"
     WATCHED = "watched"
     LOAD_TEST = "load-test"
 
@@ -96,6 +98,16 @@ RESIZE_AWAY_SECONDS = 45.0
 """Stop, change, start and boot of the single box. An assumption until a climb was measured: the history's own
 median of earlier resizes replaces it."""
 
+MOVE_AWAY_SECONDS = 120.0
+"""From the fence until requests reach the new side. An assumption, of a database of some MiB: a measured climb
+replaces it, and the rehearsal of each climb tells its own before anything is interrupted."""
+
+SHIFT = "shift"
+"""The step that takes requests to the new side."""
+
+SHIFT_SECONDS = 20.0
+"""Of those, from the switch until requests reach the new side: one `up`. An assumption."""
+
 
 def walk(
     before: Stage, after: Stage, *, kept: tuple[str, ...] = (), away_seconds: float | None = None
@@ -107,7 +119,7 @@ def walk(
     """
     if before.option is after.option:
         return _resize(before, after, away_seconds)
-    return _across(before, after, kept)
+    return _across(before, after, kept, away_seconds)
 
 
 def contraction(before: Stage, after: Stage, kept: tuple[str, ...]) -> list[Step]:
@@ -168,22 +180,38 @@ def _resize(before: Stage, after: Stage, away_seconds: float | None) -> list[Ste
     ]
 
 
-def _across(before: Stage, after: Stage, kept: tuple[str, ...]) -> list[Step]:
+def _move(before: Stage, after: Stage, away_seconds: float | None) -> list[Step]:
+    back = f"{before} writes again, with what {after} took meanwhile"
+    return [
+        Step(
+            "rehearse", Kind.REHEARSE, "copy the rows for practice: nothing is interrupted, the time is told"
+        ),
+        Step(
+            "copy",
+            Kind.COPY,
+            f"take the right to write from {before}, copy its rows",
+            back,
+            away_seconds=MOVE_AWAY_SECONDS if away_seconds is None else away_seconds,
+        ),
+        Step(
+            "switch",
+            Kind.SWITCH,
+            f"compare every row, sequence and index of both, let {after} write",
+            back,
+        ),
+    ]
+
+
+def _across(before: Stage, after: Stage, kept: tuple[str, ...], away_seconds: float | None) -> list[Step]:
     made = shape(before, climb=Climb(after, Phase.EXPANDED), kept=_parts(kept)).parts
     rest = Words(before.name, kept=_named(made - shape(before).parts))
     expanded, moved = (Words(before.name, after.name, phase) for phase in ("expanded", "moved"))
-    data = Step(
-        "move-data",
-        Kind.MOVE_DATA,
-        "copy the database under load, compare every table, let the new side write",
-        "what was written since is copied back before the old side writes again",
-    )
     return [
-        Step("backup", Kind.RESTORE_POINT, "copy the data volume, and see that the copy is whole"),
+        Step("backup", Kind.RESTORE_POINT, "copy what holds the rows, and see that the copy is whole"),
         Step("expand", Kind.WORDS, f"make {after} beside {before}", _taken_away(rest, kept), expanded, rest),
         Step("verify", Kind.SERVING, "what was added is healthy; it takes health checks alone"),
-        *([data] if moves_data(before, after) else []),
-        Step("shift", Kind.WORDS, f"requests go to {after}", f"requests go to {before}", moved, expanded),
+        *(_move(before, after, away_seconds) if moves_data(before, after) else []),
+        Step(SHIFT, Kind.WORDS, f"requests go to {after}", f"requests go to {before}", moved, expanded),
         Step("thresholds", Kind.WATCHED, f"alarms, objectives and budget are those of {after}"),
         Step("load-test", Kind.LOAD_TEST, "1.5 × the expected peak, against the objective"),
     ]

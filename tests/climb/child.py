@@ -1,6 +1,8 @@
 """Runs scripts/scale_up.py as it is, and dies by SIGKILL, with its whole process group, at a point that is named.
 
-python tests/climb/child.py POINT ARGUMENT...       POINT is one of POINTS, with `:step` or `:number`
+python tests/climb/child.py POINT ARGUMENT...       POINT is one of POINTS, with `:step` or `:number`; `never`: not
+
+Without boxes nothing answers terrace-data: TERRACE_ROWS names a file that holds both databases (tests/climb/rows.py).
 """
 
 from __future__ import annotations
@@ -94,14 +96,35 @@ POINTS: dict[str, Callable[[str], None]] = {
     "word-written": after(_stack, "write"),
     "word-committed": after(_git, "commit_file"),
     "engine": engine_event,
+    "never": lambda _: None,
 }
+
+
+def pretend(path: Path) -> None:
+    """The databases of a file answer, and what they answer is in the file before anybody hears it."""
+    from ops.adapters import climb_data
+    from tests.climb.rows import Rows
+
+    def asking(*_: object, **__: object) -> Any:
+        def ask(verb: Any, *options: str) -> Any:
+            rows = Rows.read(path)
+            try:
+                return rows(verb, *options)
+            finally:
+                rows.save(path)
+
+        return ask
+
+    climb_data.asking = asking
 
 
 def main() -> None:
     """Arms the point, and is scale_up."""
     point, *arguments = sys.argv[1:]
     name, _, which = point.partition(":")
-    sys.path.insert(0, str(ROOT / "scripts"))
+    sys.path[:0] = [str(ROOT / "scripts"), str(ROOT)]
+    if rows := os.environ.get("TERRACE_ROWS"):
+        pretend(Path(rows))
     POINTS[name](which)
     sys.argv = [str(ROOT / "scripts" / "scale_up.py"), *arguments]
     runpy.run_path(sys.argv[0], run_name="__main__")

@@ -13,10 +13,13 @@ from infra.core.stages import find
 from ops.climb import steps
 from ops.climb.journal import Journal
 from ops.climb.lock import Lock
+from ops.climb.moving import Moving, end_of
 from ops.climb.plan import Bound, Money, Plan
 from ops.climb.run import Climb
 from ops.climb.steps import Step, Words
 from ops.climb.store import BucketUnreachableError, Stored
+
+from .rows import Rows
 
 
 class Killed(BaseException):
@@ -73,14 +76,20 @@ class World:
 
     stands: Words
     points: list[str] = field(default_factory=list)
-    data: str = "old"
+    rows: Rows = field(default_factory=Rows)
     ups: int = 0
     faults: dict[str, str] = field(default_factory=dict)
     """By step: what it fails with, once."""
 
     def end(self) -> tuple[Any, ...]:
         """What two runs must agree on."""
-        return self.stands, self.points, self.data
+        return self.stands, self.points, self.rows.writer, self.rows.states[self.rows.writer]
+
+    def stored(self) -> list[str]:
+        """What the one database holds that takes writes."""
+        (writer,) = self.rows.writers()
+        assert writer == self.rows.writer
+        return self.rows.held[writer]
 
 
 @dataclass
@@ -134,13 +143,13 @@ class Clone:
         self._fail("load-test")
         return {"sent": 1}
 
-    def move_data(self, plan: Plan, *, back: bool = False) -> Mapping[str, Any]:
-        self._fail("move-data")
-        self.world.data = "old" if back else "new"
-        return {"rows": 7}
+    def rows(self, plan: Plan) -> Moving:
+        return Moving(
+            self.world.rows, end_of(find(plan.before)), end_of(find(plan.after)), sleep=lambda _: None
+        )
 
     @contextmanager
-    def probe(self) -> Generator[Callable[[], Mapping[str, Any]]]:
+    def probe(self, *, until_it_answers: bool) -> Generator[Callable[[], Mapping[str, Any]]]:
         yield lambda: {"away_seconds": 3.0, "lost": 0}
 
     def _fail(self, what: str) -> None:
@@ -159,6 +168,11 @@ def plan(before: str, after: str, *, walk: Sequence[Step] | None = None) -> Plan
         money=Money("book", "2026", ("1", "1", "1"), ("2", "2", "2"), ("2", "2", "2"), "1 a month again"),
         thresholds=(), capacity=("50 to 150", "150 to 350"), risks=(), peak_rps=2.0,
     )  # fmt: skip
+
+
+def world(before: str, **more: Any) -> World:
+    """A stack that rests there, its rows where that stage has them."""
+    return World(Words(before), rows=Rows.at(end_of(find(before))), **more)
 
 
 def steps_ladder() -> Sequence[Any]:
@@ -186,4 +200,4 @@ def climb(
     return Climb(made, journal, Lock(bucket, "dev"), Clone(world, words), moment=moment)
 
 
-__all__ = ["Bucket", "Clone", "Killed", "World", "climb", "find", "plan"]
+__all__ = ["Bucket", "Clone", "Killed", "World", "climb", "find", "plan", "world"]

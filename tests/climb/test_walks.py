@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from infra.core.errors import TerraceError
-from infra.core.stages import listed
-from ops.climb import history, run, steps
+from infra.core.stages import find, listed
+from ops.climb import history, steps
 from ops.climb.journal import Event, Journal, chain_faults
+from ops.climb.moving import VERIFIES, end_of
 from ops.climb.plan import Plan
 from ops.climb.run import StepFailedError
-from ops.climb.steps import Words
+from ops.climb.steps import SHIFT_SECONDS, Step, Words
 
 from .pretended import Bucket, Killed, World, climb, plan
+from .pretended import world as at
 
 CLIMBS = [
     # Every pair of rungs inside an option walks by the same rows; `make matrix` takes all of them on the engine.
@@ -37,52 +40,58 @@ def points() -> Iterator[tuple[str, str, str, str]]:
 
 
 def undisturbed(made: Plan, folder: Path) -> World:
-    world = World(Words(made.before))
+    world = at(made.before)
     climb(made, world, Bucket(), folder).go_on()
     return world
 
 
 def test_every_kill_of_every_climb_then_resume_ends_as_an_undisturbed_climb(tmp_path: Path) -> None:
+    ends = {pair: undisturbed(plan(*pair), tmp_path / "-".join(pair)).end() for pair in CLIMBS}
     for index, (before, after, step, moment) in enumerate(points()):
         made = plan(before, after)
-        world, bucket = World(Words(before)), Bucket()
+        world, bucket = at(before), Bucket()
         with pytest.raises(Killed):
             climb(made, world, bucket, tmp_path / f"a{index}", kill=(step, moment)).go_on()
         # Every other time from a clone that has nothing but the bucket.
         where = tmp_path / (f"a{index}" if index % 2 else f"b{index}")
         again = climb(made, world, bucket, where)
         again.go_on()
-        assert world.end() == undisturbed(made, tmp_path / f"c{index}").end(), (before, after, step, moment)
+        assert world.stored() == ["first"]
+        assert world.end() == ends[before, after], (before, after, step, moment)
         assert again.hands.words() == world.stands
         assert list(chain_faults(again.journal.records)) == []
-        assert run.open_climb(again.journal) is None
+        assert history.open_climb(again.journal) is None
 
 
 def test_every_kill_of_every_climb_then_rollback_ends_where_it_began(tmp_path: Path) -> None:
     for index, (before, after, step, moment) in enumerate(points()):
         made = plan(before, after)
-        world, bucket = World(Words(before)), Bucket()
+        world, bucket = at(before), Bucket()
         with pytest.raises(Killed):
             climb(made, world, bucket, tmp_path / f"a{index}", kill=(step, moment)).go_on()
         again = climb(made, world, bucket, tmp_path / (f"a{index}" if index % 2 else f"b{index}"))
         again.go_back()
-        assert (world.stands.stage, world.stands.climb_to, world.data) == (before, "", "old"), (step, moment)
+        assert (world.stands.stage, world.stands.climb_to, world.rows.writer) == (
+            before,
+            "",
+            end_of(find(before)),
+        ), (step, moment)
         assert list(chain_faults(again.journal.records)) == []
-        assert run.open_climb(again.journal) is None
+        assert history.open_climb(again.journal) is None
 
 
 @pytest.mark.parametrize("moment", ["before-undo", "undone", "recorded-undo"])
 def test_a_rollback_that_is_killed_goes_on_going_back(tmp_path: Path, moment: str) -> None:
     made = plan("single-16g-fixed", "split")
     for index, step in enumerate(each for each in made.steps if each.undo):
-        world, bucket = World(Words(made.before)), Bucket()
+        world, bucket = at(made.before), Bucket()
         climb(made, world, bucket, tmp_path / f"a{index}").go_on()
         with pytest.raises(Killed):
             climb(made, world, bucket, tmp_path / f"a{index}", kill=(step.name, moment)).go_back()
         again = climb(made, world, bucket, tmp_path / f"b{index}")
-        assert run.going_back(again.journal.of(made.id))
+        assert history.going_back(again.journal.of(made.id))
         again.go_back()
-        assert (world.stands.stage, world.stands.climb_to, world.data) == (made.before, "", "old")
+        assert (world.stands.stage, world.stands.climb_to, world.rows.writer) == (made.before, "", "box")
 
 
 def test_what_was_done_is_not_done_again(tmp_path: Path) -> None:
@@ -123,24 +132,114 @@ def test_a_load_test_that_fails_takes_the_traffic_back_and_leaves_the_new_side_s
     tmp_path: Path,
 ) -> None:
     made = plan("single-16g-fixed", "split")
-    world, bucket = World(Words(made.before), faults={"load-test": "p95 900 ms"}), Bucket()
+    world, bucket = at(made.before, faults={"load-test": "p95 900 ms"}), Bucket()
     with pytest.raises(StepFailedError, match="shift"):
         climb(made, world, bucket, tmp_path).go_on()
     assert world.stands == Words(made.before, "split", "expanded")
+    assert world.rows.writers() == ["box"]
     climb(made, world, bucket, tmp_path).go_back()
-    assert (world.stands.stage, world.stands.climb_to, world.data) == (made.before, "", "old")
+    assert (world.stands.stage, world.stands.climb_to, world.rows.writer) == (made.before, "", "box")
 
 
-@pytest.mark.parametrize("what", ["up", "move-data"])
-def test_when_rds_never_gets_available_or_a_copy_differs_the_old_side_serves_on(
-    tmp_path: Path, what: str
-) -> None:
+def test_when_rds_never_gets_available_the_old_side_serves_on_with_its_rows(tmp_path: Path) -> None:
     made = plan("single-16g-fixed", "split")
-    world = World(Words(made.before), faults={what: "InvalidDBInstanceState: not available after 3600 s"})
+    world = at(made.before, faults={"up": "InvalidDBInstanceState: not available after 3600 s"})
     with pytest.raises(StepFailedError, match="not available after 3600 s"):
         climb(made, world, Bucket(), tmp_path).go_on()
-    assert world.stands.phase in ("", "expanded")
-    assert world.data == "old"
+    assert world.stands == Words(made.before)
+    assert world.rows.writers() == ["box"]
+
+
+@pytest.mark.parametrize(("before", "after"), [("single-16g-fixed", "split"), ("split", "single-8g")])
+def test_a_copy_that_differs_is_found_before_the_switch_and_the_old_side_writes_again(
+    tmp_path: Path, before: str, after: str
+) -> None:
+    made, bucket = plan(before, after), Bucket()
+    world = at(before)
+    world.rows.damaged = True
+    with pytest.raises(StepFailedError, match="checksum differs"):
+        climb(made, world, bucket, tmp_path).go_on()
+    assert world.rows.writers() == [end_of(find(before))]
+    assert world.stands == Words(before, after, "expanded")
+    assert world.rows.insert("second")
+    climb(made, world, bucket, tmp_path).go_on()
+    assert (world.stored(), world.rows.writer) == (["first", "second"], end_of(find(after)))
+
+
+@pytest.mark.parametrize("verb", ["copy", "switch", "open"])
+def test_a_move_that_fails_leaves_one_writer_and_resume_finishes_it(tmp_path: Path, verb: str) -> None:
+    made, bucket = plan("single-16g-fixed", "split"), Bucket()
+    world = at(made.before)
+    walked = climb(made, world, bucket, tmp_path)
+
+    def break_it(step: Step, what: str) -> None:
+        if (step.name, what) == ("copy" if verb == "copy" else "switch", "doing"):
+            world.rows.faults[verb] = "connection lost"
+
+    walked.moment = break_it
+    with pytest.raises(StepFailedError, match="connection lost"):
+        walked.go_on()
+    assert world.rows.writers() == ["box"]
+    assert world.rows.insert("second")
+    climb(made, world, bucket, tmp_path).go_on()
+    assert (world.stored(), world.rows.writer) == (["first", "second"], "rds")
+
+
+def test_a_shift_that_fails_takes_the_rows_back_to_where_requests_go(tmp_path: Path) -> None:
+    made, bucket = plan("single-16g-fixed", "split"), Bucket()
+    world = at(made.before)
+    walked = climb(made, world, bucket, tmp_path)
+
+    def break_it(step: Step, what: str) -> None:
+        if (step.name, what) == ("shift", "doing"):
+            world.faults["up"] = "Resource.AlreadyAssociated"
+
+    walked.moment = break_it
+    with pytest.raises(StepFailedError, match="AlreadyAssociated"):
+        walked.go_on()
+    assert world.stands == Words(made.before, "split", "expanded")
+    assert world.rows.writers() == ["box"]
+
+
+def test_nothing_is_interrupted_when_the_rehearsal_is_refused(tmp_path: Path) -> None:
+    made = plan("single-16g-fixed", "split")
+    world = at(made.before)
+    world.rows.states["rds"] = "open"  # somebody made tables there
+    world.rows.held["rds"] = ["theirs"]
+    with pytest.raises(StepFailedError, match="rds is not empty"):
+        climb(made, world, Bucket(), tmp_path).go_on()
+    assert world.rows.states["box"] == "open"
+    assert "copy" not in world.rows.asked
+
+
+def test_a_command_that_outlived_its_killed_climb_is_waited_for(tmp_path: Path) -> None:
+    made, bucket = plan("single-16g-fixed", "split"), Bucket()
+    world = at(made.before)
+    with pytest.raises(Killed):
+        climb(made, world, bucket, tmp_path, kill=("copy", "doing")).go_on()
+    world.rows.busy = 3
+    climb(made, world, bucket, tmp_path).go_on()
+    assert (world.rows.busy, world.rows.writers()) == (0, ["rds"])
+
+
+def test_an_old_side_that_was_opened_by_hand_during_a_climb_is_copied_anew(tmp_path: Path) -> None:
+    made, bucket = plan("single-16g-fixed", "split"), Bucket()
+    world = at(made.before)
+    with pytest.raises(Killed):
+        climb(made, world, bucket, tmp_path, kill=("switch", "before")).go_on()
+    world.rows("back")
+    assert world.rows.insert("second")
+    climb(made, world, bucket, tmp_path).go_on()
+    assert world.stored() == ["first", "second"]
+
+
+def test_a_way_back_takes_along_what_the_new_side_took(tmp_path: Path) -> None:
+    made, bucket = plan("single-16g-fixed", "split"), Bucket()
+    world = at(made.before)
+    climb(made, world, bucket, tmp_path).go_on()
+    assert world.rows.insert("second")
+    climb(made, world, bucket, tmp_path).go_back()
+    assert (world.rows.writers(), world.stored()) == (["box"], ["first", "second"])
 
 
 def test_nothing_goes_back_over_the_point_of_no_return(tmp_path: Path) -> None:
@@ -216,7 +315,40 @@ def test_the_history_tells_forecast_and_measured_and_the_next_forecast_is_the_me
     (row,) = history.climbs(walked.journal.records)
     assert (row["forecast_away_seconds"], row["away_seconds"], row["requests_lost"]) == (45.0, 3.0, 0)
     assert (row["ended"], row["resumed"], row["failed"]) == ("done", 0, [])
-    assert history.usual_away(walked.journal.records) == 3.0
+    assert history.usual_away(walked.journal.records, moves_rows=False) == 3.0
+    assert history.usual_away(walked.journal.records, moves_rows=True) is None
+
+
+@pytest.mark.parametrize(("measured", "held"), [(15.0, True), (75.0, True), (75.1, False), (14.9, False)])
+def test_a_forecast_holds_within_thirty_seconds_of_what_was_measured(
+    tmp_path: Path, measured: float, held: bool
+) -> None:
+    made = plan("single-8g", "single-16g")
+    walked = climb(made, at(made.before), Bucket(), tmp_path)
+    walked.journal.append(made.id, Event.BEGAN, before="a", after="b", forecast_away_seconds=45.0)
+    walked.journal.append(made.id, Event.ENDED, forecast_away_seconds=45.0, away_seconds=measured)
+    (row,) = history.climbs(walked.journal.records)
+    assert row["forecast_held"] is held
+
+
+def test_without_its_database_is_measured_from_the_fence_until_requests_reach_an_open_one(
+    tmp_path: Path,
+) -> None:
+    made = plan("single-16g-fixed", "split")
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    walked = climb(made, at(made.before), Bucket(), tmp_path)
+    clock = iter(range(0, 10_000, 10))
+    walked.journal.now = lambda: now + timedelta(seconds=next(clock))
+    walked.go_on()
+    (row,) = history.climbs(walked.journal.records)
+    # Before and after of copy, switch and shift: five times from one record to the next.
+    assert row["away_seconds"] == 50.0
+    assert row["forecast_away_seconds"] == 2.0 * VERIFIES + SHIFT_SECONDS
+    assert row["forecast_held"]
+    assert history.usual_away(walked.journal.records, moves_rows=True) == 50.0
+    walked.go_back()
+    back = history.climbs(walked.journal.records)[-1]
+    assert back["away_seconds"] == 100.0
 
 
 def test_a_plan_reads_back_as_it_was_written_and_a_changed_one_is_refused() -> None:

@@ -1,6 +1,7 @@
 """The only place for the command line of terrace-data: arguments into ends, results into text or JSON.
 
-Exit codes: 0 done, 1 failed, 2 usage, 4 refused (nothing was changed), 10 `plan` found something to do.
+Exit codes: 0 done, 1 failed, 2 usage, 4 refused (nothing was changed), 5 an earlier command is under way,
+10 `plan` found something to do.
 """
 
 from __future__ import annotations
@@ -23,8 +24,12 @@ from infra.host.box.data.record import BOX, RDS, Record, Writer
 from infra.host.box.data.work import DifferentError, Move
 
 LOCK = Path("/run/terrace/data.lock")
-OK, FAILED, REFUSED, PROPOSED = 0, 1, 4, 10
+OK, FAILED, REFUSED, BUSY, PROPOSED = 0, 1, 4, 5, 10
 CHANGING = ("copy", "switch", "back", "provide")
+
+
+class _BusyError(DifferentError):
+    """Another command holds the lock of this box."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,6 +46,8 @@ def main(argv: list[str] | None = None) -> int:
     except TerraceError as error:
         for fault in error.faults:
             step(f"{fault.path}: {fault.what}. {fault.remedy}")
+        if isinstance(error, _BusyError):
+            return BUSY
         return REFUSED if isinstance(error, DifferentError) else FAILED
     sys.stdout.write(json.dumps(result) + "\n")
     if given.verb == "verify" and result["differences"]:
@@ -133,7 +140,7 @@ class _locked:  # noqa: N801 read as a word of the language
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise DifferentError(
+            raise _BusyError(
                 Fault("data", "another move is under way on this box", "Wait for its end")
             ) from error
 

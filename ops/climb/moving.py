@@ -1,0 +1,142 @@
+"""The only place for how a climb moves the rows: it asks both databases where the move stands, and goes on there.
+
+The box answers (ops/data.py), and believes its own marks alone; so a step that was cut short is asked for again, from
+whichever clone, and what was done by hand meanwhile is found.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from infra.core.errors import Fault
+from infra.core.stages import Option, Stage
+from ops.data import SECONDS, BusyError, RefusedError, Verb
+
+BOX, RDS = "box", "rds"
+"""The two ends, as the box names them (infra/host/box/data/record.py)."""
+
+BUSY_POLL_SECONDS = 5.0
+VERIFIES = 2
+"""A rehearsal reads every row once to copy it; behind the fence both ends are read once more, to compare them."""
+
+
+class Ask(Protocol):
+    """A verb of terrace-data, and what the box answers."""
+
+    def __call__(self, verb: Verb, *options: str) -> Mapping[str, Any]:
+        """Raises RefusedError where nothing was changed, BusyError while another command is at it."""
+        ...
+
+
+def end_of(stage: Stage) -> str:
+    """Where the rows of a stage are."""
+    return BOX if stage.option is Option.SINGLE else RDS
+
+
+@dataclass(frozen=True, slots=True)
+class Moving:
+    """One move from the end `home` to the end `to`. Every method may be repeated."""
+
+    ask: Ask
+    home: str
+    to: str
+    says: Callable[[str], object] = lambda _: None
+    sleep: Callable[[float], object] = time.sleep
+
+    def rehearse(self) -> dict[str, Any]:
+        """Copies while the application goes on writing; the seconds tell how long it will be without its database.
+
+        Raises:
+            RefusedError: a reason against the move; nothing was interrupted.
+        """
+        if self.writer() == self.to or self.copied():
+            return {"left_out": "the rows were moved already"}
+        found = self._asked("copy", "--rehearse")
+        return {**_told(found, "bytes", "seconds"), "rows_away_seconds": float(found["seconds"]) * VERIFIES}
+
+    def copy(self) -> dict[str, Any]:
+        """Takes the old side's right to write, and copies it; from here on the application has no database."""
+        if self.switched():
+            return {"found": f"{self.to} writes already"}
+        if self.copied():
+            return {"found": "the copy was whole already"}
+        return _told(self._asked("copy"), "bytes", "seconds", "kept")
+
+    def switch(self) -> dict[str, Any]:
+        """Compares both, writes down the new writer, opens it.
+
+        Raises:
+            RefusedError: the copy differs, or there is none; the old side is fenced until `bring_back`.
+        """
+        return self._switched(self.to)
+
+    def bring_back(self) -> dict[str, Any]:
+        """Makes the old side the writer: by opening it where nothing was switched, else by a move back."""
+        plan = self._plan()
+        if plan["writer"]["end"] == self.home:
+            return self._open_again(plan)
+        if plan["states"].get(self.to) == "copied":
+            # Recorded and not opened: `back` is refused, and nothing but the new side may be opened now.
+            self._asked("switch")
+        if not self._is_copy(self.to, self.home):
+            self._asked("copy")
+        return self._switched(self.home)
+
+    def copied(self) -> bool:
+        """Whether a whole copy waits behind the fence."""
+        return self._is_copy(self.home, self.to)
+
+    def switched(self) -> bool:
+        """Whether the new side is the writer, and open."""
+        plan = self._plan()
+        return bool((plan["writer"]["end"], plan["states"].get(self.to)) == (self.to, "open"))
+
+    def writer(self) -> str:
+        """Who writes, by the record."""
+        return str(self._plan()["writer"]["end"])
+
+    def _open_again(self, plan: Mapping[str, Any]) -> dict[str, Any]:
+        state = plan["states"].get(self.home)
+        if state == "open":
+            return {"found": f"{self.home} never stopped writing"}
+        if state == "copied":
+            return self._switched(self.home)
+        return _told(self._asked("back"), "changed")
+
+    def _is_copy(self, writer: str, copy: str) -> bool:
+        plan = self._plan()
+        states = plan["states"]
+        found = (plan["writer"]["end"], states.get(writer), states.get(copy))
+        return bool(found == (writer, "fenced", "copied"))
+
+    def _switched(self, to: str) -> dict[str, Any]:
+        found = self._asked("switch")
+        if (writer := found["writer"]["end"]) != to:
+            raise RefusedError(
+                Fault("data", f"{writer} is the writer, not {to}", "See who writes: scripts/data.py plan")
+            )
+        return _told(found, "changed", "tables", "rows", "sequences", "vector_queries")
+
+    def _plan(self) -> Mapping[str, Any]:
+        return self.ask("plan")
+
+    def _asked(self, verb: Verb, *options: str) -> Mapping[str, Any]:
+        """Asks once the command of an earlier run has ended: it goes on without the one who sent it."""
+        waited = 0.0
+        while True:
+            try:
+                return self.ask(verb, *options)
+            except BusyError:
+                if waited >= SECONDS:
+                    raise
+                if not waited:
+                    self.says("the box is still at an earlier command; waiting for its end")
+                self.sleep(BUSY_POLL_SECONDS)
+                waited += BUSY_POLL_SECONDS
+
+
+def _told(found: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: found[name] for name in names if name in found}
