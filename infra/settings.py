@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from ipaddress import ip_network
+from itertools import permutations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -165,6 +166,25 @@ def _variable(value: str) -> str:
     return value
 
 
+def _stack_names(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Stacks that get roles. A name that began as the roles' own do would reach them (components/roles.py)."""
+    if not values:
+        raise _refuse("is empty: no stack would get a role", "Name the account's stacks, as [dev, prod]")
+    for value in values:
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,15}", value) or value.startswith(("workflow", "state")):
+            raise _refuse(
+                f"{value!r} is no name of a stack that workflows deploy",
+                "Use up to 16 of a-z, 0-9 and -, beginning neither with workflow nor with state",
+            )
+    for one, other in permutations(values, 2):
+        if one == other or other.startswith(f"{one}-"):
+            raise _refuse(
+                f"{other!r} is {one!r}, or begins with it: the role of {one} would reach both",
+                "Name each once, and none after another's name and a dash",
+            )
+    return values
+
+
 def _decoded(value: object) -> object:
     """The engine hands lists and maps over as JSON text; a stack file holds them as they are."""
     if isinstance(value, str) and value[:1] in ("[", "{"):
@@ -264,6 +284,25 @@ class Budget(_Model):
     def aws_usd(self) -> Decimal:
         """What AWS Budgets watches."""
         return (self.usd * (1 - self.gpu_share)).quantize(Decimal("0.01"))
+
+
+class Account(_Model):
+    """What an AWS account has once, in one stack of it: trail, detection, defaults, roles of the workflows."""
+
+    repository: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}$",
+        description="OWNER/NAME on GitHub, whose workflows get roles: docs/workflows.md",
+    )
+    stacks: Annotated[tuple[str, ...], AfterValidator(_stack_names)] = Field(
+        default=("dev", "prod"), description="the stacks of this account that workflows preview and deploy"
+    )
+    trail: bool = Field(default=True, description="CloudTrail of all regions, to the logs bucket")
+    guard_duty: bool = Field(default=True, description="GuardDuty in this region")
+    cost_tags: bool = Field(
+        default=False,
+        description="cost-allocation tags; billing must have seen them, a day after the first up",
+    )
 
 
 class Drill(_Model):
@@ -430,6 +469,10 @@ class Settings(_Model):
     gpu: Gpu = Field(default_factory=Gpu, description="the GPU endpoint on RunPod")
     budget: Budget | None = Field(
         default=None, description="monthly, currency, krwPerUsd, rateOf, gpuShare; switches AWS Budgets on"
+    )
+    account: Account | None = Field(
+        default=None,
+        description="what an account has once; in one stack of each account: {} takes all defaults",
     )
     drill: Drill | None = Field(
         default=None,

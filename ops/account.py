@@ -76,10 +76,15 @@ def prepare(port: AccountPort, root: Path, stack: str, project: str, region: str
     naming = Naming(project, stack)
     alias, bucket = STATE_KEY_ALIAS.format(project=project), naming.state_bucket(account)
     done = [
-        _line(port.ensure_key(alias, f"Secrets in the Pulumi state of {project}"), f"key {alias}"),
+        _line(port.ensure_key(alias, f"The Pulumi state of {project}"), f"key {alias}"),
         _line(port.ensure_state_bucket(bucket, alias), f"bucket {bucket}"),
+        # A key for each stack: whoever may preview dev cannot open prod's secrets (components/roles.py).
+        _line(
+            port.ensure_key(naming.state_key, f"Secrets in {naming.prefix}'s state"),
+            f"key {naming.state_key}",
+        ),
     ]
-    provider = f"awskms://{alias}?region={region}"
+    provider = f"awskms://{naming.state_key}?region={region}"
     changed = stackfile.set_value(path, "secretsprovider", provider, top_level=True)
     done.append(_line(changed, f"secrets provider in {path.name}"))
     unseen = port.activate_tags(MANDATORY_TAGS)

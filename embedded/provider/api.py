@@ -54,7 +54,13 @@ class Api:
                         s3={"addressing_style": "path"},
                     ),
                 )
+                if service == "s3control":
+                    self._clients[service].meta.events.register("before-sign.s3-control", self._to_endpoint)
             return self._clients[service]
+
+    def _to_endpoint(self, request: Any, **_: Any) -> None:
+        """S3 Control puts the account in front of the host, and no account stands in front of an address."""
+        request.url = request.url.replace(f"//{self.account}.", "//", 1)
 
     def operation(self, action: str) -> OperationModel:
         """The model of `service.method`."""

@@ -34,6 +34,17 @@ class Context:
             **more,
         }
 
+    @property
+    def records_account(self) -> bool:
+        """Whether this stack holds the account's trail."""
+        account = self.settings.account
+        return account is not None and account.trail
+
+    @property
+    def trail_arn(self) -> str:
+        """The account's trail, by name, so that bucket and key can let it in before it stands."""
+        return f"arn:aws:cloudtrail:{self.settings.region}:{self.account_id}:trail/{self.naming.physical('trail')}"
+
     def protects(self, part: Part | None = None) -> bool:
         """Whether deletion is refused: always, unless protection is off or the part was released by name."""
         return self.settings.deletion_protection and part not in self.settings.released

@@ -7,6 +7,7 @@ that `scripts/account.py set` fills in later is ever read into the state.
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pulumi
 from pulumi_aws import kms, ssm
@@ -82,6 +83,7 @@ def key_policy(context: Context) -> str:
     region = context.settings.region
     logs = f"arn:aws:logs:{region}:{context.account_id}:log-group:{context.naming.log_group()}*"
     use = ["kms:Decrypt", "kms:GenerateDataKey*"]
+    trail = _trail(context) if context.records_account else []
     return json.dumps(
         {
             "Version": "2012-10-17",
@@ -109,6 +111,34 @@ def key_policy(context: Context) -> str:
                     "Resource": "*",
                     "Condition": account,
                 },
+                *trail,
             ],
         }
     )
+
+
+def _trail(context: Context) -> list[dict[str, Any]]:
+    """CloudTrail User Guide, "Configure AWS KMS key policies for CloudTrail"."""
+    service, ours = {"Service": "cloudtrail.amazonaws.com"}, {"aws:SourceArn": context.trail_arn}
+    trails = f"arn:aws:cloudtrail:*:{context.account_id}:trail/*"
+    return [
+        {
+            "Sid": "TrailEncrypts",
+            "Effect": "Allow",
+            "Principal": service,
+            "Action": "kms:GenerateDataKey*",
+            "Resource": "*",
+            "Condition": {
+                "StringEquals": ours,
+                "StringLike": {"kms:EncryptionContext:aws:cloudtrail:arn": trails},
+            },
+        },
+        {
+            "Sid": "TrailLooks",
+            "Effect": "Allow",
+            "Principal": service,
+            "Action": "kms:DescribeKey",
+            "Resource": "*",
+            "Condition": {"StringEquals": ours},
+        },
+    ]

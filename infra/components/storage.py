@@ -12,6 +12,8 @@ from infra.components.base import Component, Context, policy
 from infra.core.storage import BUCKETS, BucketPlan, BucketRole, Rule
 
 ABORT_UPLOAD_DAYS = 7
+TRAIL_PREFIX = "trail"
+"""Where in the logs bucket CloudTrail writes."""
 
 
 class Buckets(Component):
@@ -162,7 +164,33 @@ def _statements(context: Context, plan: BucketPlan, arn: pulumi.Output[str]) -> 
     ]
     if plan.role is BucketRole.LOGS:
         statements += _log_delivery(context, arn)
+        if context.records_account:
+            statements += _trail_delivery(context, arn)
     return statements
+
+
+def _trail_delivery(context: Context, arn: pulumi.Output[str]) -> list[dict[str, Any]]:
+    """What CloudTrail needs (CloudTrail User Guide, "Amazon S3 bucket policy for CloudTrail")."""
+    service = {"Service": "cloudtrail.amazonaws.com"}
+    ours = {"aws:SourceArn": context.trail_arn}
+    return [
+        {
+            "Sid": "TrailLooks",
+            "Effect": "Allow",
+            "Principal": service,
+            "Action": "s3:GetBucketAcl",
+            "Resource": arn,
+            "Condition": {"StringEquals": ours},
+        },
+        {
+            "Sid": "TrailWrites",
+            "Effect": "Allow",
+            "Principal": service,
+            "Action": "s3:PutObject",
+            "Resource": pulumi.Output.concat(arn, f"/{TRAIL_PREFIX}/AWSLogs/", context.account_id, "/*"),
+            "Condition": {"StringEquals": {**ours, "s3:x-amz-acl": "bucket-owner-full-control"}},
+        },
+    ]
 
 
 def _log_delivery(context: Context, arn: pulumi.Output[str]) -> list[dict[str, Any]]:

@@ -89,6 +89,11 @@ class Naming:
         """The name of a log group of this stack."""
         return self.parameter("logs", *path)
 
+    @property
+    def state_key(self) -> str:
+        """The alias of the key that opens the secrets in this stack's Pulumi state, and no other stack's."""
+        return f"alias/{self.project}-state-{self.stack}"
+
     def state_bucket(self, account_id: str) -> str:
         """The bucket of the Pulumi state: one for the project, older than any stack."""
         return f"{self.project}-state-{account_id}"

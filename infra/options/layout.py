@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import pulumi
 
+from infra.components.account import AccountBaseline
 from infra.components.alarms import Alarms
 from infra.components.backup import BackupVault, Snapshots
 from infra.components.base import Context, hold
@@ -143,6 +144,15 @@ class Layout(pulumi.ComponentResource):
             bucket = self.buckets.names[BucketRole.BACKUPS]
             gpu = Gpu(self.context, key_arn=self.secrets.key_arn, bucket=bucket, parent=self)
             self.outputs |= {"gpu_endpoint": gpu.endpoint_id, "gpu_jobs_url": gpu.jobs_url}
+        if settings.account is not None:
+            baseline = AccountBaseline(
+                self.context,
+                settings.account,
+                logs_bucket=self.buckets.names[BucketRole.LOGS],
+                key_arn=self.secrets.key_arn,
+                parent=self,
+            )
+            self.outputs["workflow_roles"] = dict(baseline.roles)
         if settings.budget is not None:
             MonthlyBudget(self.context, parent=self)
         if settings.notify.webhook is not Webhook.NONE:

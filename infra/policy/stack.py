@@ -55,9 +55,8 @@ def _tags(resource: Resource, _facts: Facts) -> Iterator[str]:
 
 
 def _budget(resources: Sequence[Resource], _facts: Facts) -> Iterator[tuple[str, str]]:
-    account = any(each.token == TRAIL for each in resources)
     scratch = any("terrace:drill:Drill" in each.urn for each in resources)
-    if not (account or scratch or any(each.token == BUDGET for each in resources)):
+    if not (scratch or any(each.token == BUDGET for each in resources)):
         yield "", "nobody is told when the month's money runs out"
 
 

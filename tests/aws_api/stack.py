@@ -272,7 +272,17 @@ def _money_and_backup(aws: Aws, made: dict[str, str]) -> None:
         ExecutionRoleArn=role, Description="daily", State="ENABLED", PolicyDetails=details
     )["PolicyId"]
     aws("guardduty").create_detector(Enable=True)
-    aws("cloudtrail").create_trail(Name="trail", S3BucketName="uploads")
+    allowed = {
+        "Effect": "Allow",
+        "Principal": {"Service": "cloudtrail.amazonaws.com"},
+        "Action": ["s3:GetBucketAcl", "s3:PutObject"],
+        "Resource": "*",
+    }
+    aws("s3").create_bucket(
+        Bucket="trails", CreateBucketConfiguration={"LocationConstraint": "ap-northeast-2"}
+    )
+    aws("s3").put_bucket_policy(Bucket="trails", Policy=json.dumps({"Statement": [allowed]}))
+    aws("cloudtrail").create_trail(Name="trail", S3BucketName="trails")
 
 
 # Service, call, arguments; a value in braces is a name that ``build`` returned.

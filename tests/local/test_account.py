@@ -30,9 +30,9 @@ def test_init_prepares_an_account_once_and_says_what_stood_already(clone: Clone)
     assert "pulumi login 's3://terrace-state-123456789012?region=ap-northeast-2'" in first
     code, second = account(clone, "init --yes")
     assert code == 0
-    assert second.count("stood already") == 3
+    assert second.count("stood already") == 4
     content = yaml.safe_load((clone.root / "Pulumi.prod.yaml").read_text())
-    assert content["secretsprovider"] == "awskms://alias/terrace-state?region=ap-northeast-2"
+    assert content["secretsprovider"] == "awskms://alias/terrace-state-prod?region=ap-northeast-2"
     bucket = "Bucket='terrace-state-123456789012'"
     assert python(clone, f"boto3.client('s3').get_bucket_versioning({bucket})['Status']") == "Enabled"
     assert "aws:kms" in python(
@@ -105,7 +105,7 @@ def test_prod_stands_in_a_state_bucket_with_its_own_key_and_its_secrets_are_fill
     done = shell(
         clone,
         login
-        + "pulumi stack init prod --secrets-provider 'awskms://alias/terrace-state?region=ap-northeast-2' && "
+        + "pulumi stack init prod --secrets-provider 'awskms://alias/terrace-state-prod?region=ap-northeast-2' && "
         "pulumi up -s prod --yes --skip-preview --non-interactive",
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]

@@ -31,6 +31,7 @@ EXTENSIONS: tuple[str, ...] = (
     "sns",
     "awslambda",
     "events",
+    "account",
 )
 
 

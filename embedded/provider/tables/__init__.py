@@ -2,6 +2,7 @@
 
 from embedded.provider.table import Function, Kind
 from embedded.provider.tables import (
+    account,
     backup,
     balancing,
     compute,
@@ -31,4 +32,5 @@ KINDS: tuple[Kind, ...] = (
     *balancing.KINDS,
     *watching.KINDS,
     *lambdas.KINDS,
+    *account.KINDS,
 )
