@@ -330,7 +330,13 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> list[webhook.Message]:
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     claimed: set[str] = set()
-    monkeypatch.setattr(webhook, "_claimed", lambda _, name: not (name in claimed or claimed.add(name)))
+
+    def first(_: str, name: str) -> bool:
+        new = name not in claimed
+        claimed.add(name)
+        return new
+
+    monkeypatch.setattr(webhook, "_claimed", first)
     monkeypatch.setattr(webhook, "_quietly", lambda *_, **__: None)
     monkeypatch.setattr(webhook, "earlier_alarms", lambda *_: 0)
     monkeypatch.setattr(webhook, "_send", lambda _, message: sent.append(message))
