@@ -16,6 +16,7 @@ from pulumi_aws import cloudwatch, iam, lambda_, sns, ssm
 from infra.components.base import Component, Context, policy, trust
 from infra.core.naming import UNSET, WEBHOOK
 from infra.core.notice import QuietHours
+from infra.core.storage import TOLD_PREFIX
 
 CODE = Path(__file__).parents[1] / "lambda_" / "webhook.py"
 RUNTIME = "python3.13"
@@ -38,6 +39,8 @@ class ChatWebhook(Component):
         *,
         topic_arn: pulumi.Input[str],
         key_arn: pulumi.Input[str],
+        bucket: pulumi.Input[str],
+        bucket_arn: pulumi.Input[str],
         parent: pulumi.Resource,
     ) -> None:
         super().__init__("observability:ChatWebhook", "webhook", parent)
@@ -62,9 +65,11 @@ class ChatWebhook(Component):
             tags=context.tags("webhook"),
             opts=self.child,
         )
-        role = self._role(logs.arn, key_arn)
-        variables = {
+        role = self._role(logs.arn, key_arn, bucket_arn)
+        variables: dict[str, pulumi.Input[str]] = {
             "KIND": settings.notify.webhook.value,
+            "BUCKET": bucket,
+            "FOLDER": TOLD_PREFIX,
             "PARAMETER": naming.parameter(WEBHOOK),
             "PREFIX": naming.physical(""),
         }
@@ -96,7 +101,12 @@ class ChatWebhook(Component):
         self.watched = {"FunctionName": function.name}
         self.register_outputs({})
 
-    def _role(self, log_group_arn: pulumi.Input[str], key_arn: pulumi.Input[str]) -> iam.Role:
+    def _role(
+        self,
+        log_group_arn: pulumi.Input[str],
+        key_arn: pulumi.Input[str],
+        bucket_arn: pulumi.Input[str],
+    ) -> iam.Role:
         context = self._context
         role = iam.Role(
             "webhook",
@@ -116,6 +126,11 @@ class ChatWebhook(Component):
                 _statement("Key", ["kms:Decrypt"], key_arn),
                 # Neither takes a narrower resource for a list of all (Service Authorization Reference).
                 _statement("Alarms", ["cloudwatch:DescribeAlarms", "cloudwatch:DescribeAlarmHistory"], "*"),
+                _statement(
+                    "Told",
+                    ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+                    pulumi.Output.concat(bucket_arn, f"/{TOLD_PREFIX}*"),
+                ),
                 _statement(
                     "Logs",
                     ["logs:CreateLogStream", "logs:PutLogEvents"],

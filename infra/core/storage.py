@@ -55,6 +55,8 @@ RECEIPT_TIERS = (Tier(30, "STANDARD_IA"), Tier(90, "GLACIER_IR"), Tier(365, "DEE
 SEVEN_YEARS_DAYS = 2555
 
 ARCHIVE_PREFIX = "archive/"
+TOLD_PREFIX = "told/"
+"""In the bucket of logs: what the chat was told of, by alarm and change, so that nobody is told twice."""
 
 BUCKETS: dict[BucketRole, BucketPlan] = {
     each.role: each
@@ -96,8 +98,12 @@ BUCKETS: dict[BucketRole, BucketPlan] = {
         ),
         BucketPlan(
             BucketRole.LOGS,
-            "flow logs and access logs",
-            (Rule("logs-expire", expire_days=365, noncurrent_expire_days=7),),
+            "flow logs, access logs, what the chat was told of",
+            (
+                Rule("logs-expire", expire_days=365, noncurrent_expire_days=7),
+                # The earlier of two expiries counts (S3 User Guide, "Lifecycle configuration conflicts").
+                Rule("told-expires", prefix=TOLD_PREFIX, expire_days=1, noncurrent_expire_days=1),
+            ),
             # Log delivery services write only to buckets without a customer key of ours in their way.
             sse_kms=False,
         ),

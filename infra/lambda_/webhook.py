@@ -1,9 +1,11 @@
 """The only place that tells a chat of alarms: SNS and the end of quiet hours in, one message to Slack or Discord out.
 
 Python's standard library and the boto3 that Lambda's runtime carries. CloudWatch's alarm history is the memory: what
-has flapped, and what was kept back in quiet hours, is asked there. The chat's address is read from its parameter at
-each call; it is a secret, so it stands in no log and in no error. A message that the chat does not take is an error
-of the function: Lambda tries twice more, its Errors metric makes an alarm, and the mail has come all the same.
+has flapped, and what was kept back in quiet hours, is asked there. That nobody is told twice is held by one object a
+message, made by a conditional write: SNS may deliver twice, and to two containers (docs/adr/0059). The chat's address
+is read from its parameter at each call; it is a secret, so it stands in no log and in no error. A message that the
+chat does not take is an error of the function: Lambda tries twice more, its Errors metric makes an alarm, and the
+mail has come all the same.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -30,11 +33,13 @@ TOLD_IN_AN_HOUR = 2
 
 PAGE, REVIEW, WARN = "PAGE", "REVIEW", "WARN"
 COLOURS = {PAGE: 0xC62828, REVIEW: 0xC62828, WARN: 0xD99A00, "OK": 0x2E7D32}
-MOST_REMEMBERED = 200
+CLAIM_SECONDS = 60
+"""A message that was begun so long ago and not told was begun by a container that died: more than its timeout."""
+TOLD = b"told"
+TAKEN = ("PreconditionFailed", "ConditionalRequestConflict")
+"""What S3 answers to a conditional write that came second (S3 API reference, PutObject)."""
 MOST_TEXT = 2900
 """Slack takes 3 000 characters in a block's text, Discord 4 096 in an embed's description (their API references)."""
-
-_told: list[tuple[str, ...]] = []
 
 
 class WebhookError(Exception):
@@ -48,6 +53,8 @@ class Settings:
     kind: str
     parameter: str
     prefix: str
+    bucket: str
+    folder: str
     quiet: tuple[int, int] | None
 
     @staticmethod
@@ -58,6 +65,8 @@ class Settings:
             environment["KIND"],
             environment["PARAMETER"],
             environment["PREFIX"],
+            environment["BUCKET"],
+            environment["FOLDER"],
             (int(first), int(last)) if last else None,
         )
 
@@ -97,17 +106,17 @@ def handler(event: Mapping[str, Any], _context: object = None) -> dict[str, int]
     """
     settings = Settings.read(os.environ)
     if "Records" not in event:
-        return _send(settings, digest(settings, _scheduled(event)))
+        at = _scheduled(event)
+        told = _tell(settings, digest(settings, at), "digest", at.isoformat())
+        return {"sent": int(told), "kept": 0}
     sent = kept = 0
     for record in event["Records"]:
         alarm = _alarm(record)
         message = worth_telling(settings, alarm) if alarm else None
-        if message is None:
+        if _tell(settings, message, *_key(alarm)):
+            sent += 1
+        else:
             kept += 1
-            continue
-        _send(settings, message)
-        _remember(alarm)
-        sent += 1
     return {"sent": sent, "kept": kept}
 
 
@@ -121,15 +130,12 @@ def _alarm(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def worth_telling(settings: Settings, alarm: Mapping[str, Any]) -> Message | None:
-    """The message for a change of state, or None: told already, no news, quiet hours, or it flaps."""
+    """The message for a change of state, or None: no news, quiet hours, or it flaps."""
     name, new, old = alarm["AlarmName"], alarm["NewStateValue"], alarm.get("OldStateValue", "")
     if new not in ("ALARM", "OK") or (new == "OK" and old != "ALARM"):
         return None
     if name.startswith(f"{settings.prefix}webhook-"):
         return None  # the chat is not told that it cannot be told
-    if _key(alarm) in _told:
-        log.info("%s was told already", name)
-        return None
     said = alarm.get("AlarmDescription") or f"{PAGE}: {name}"
     severity = severity_of(said)
     at = _time(alarm.get("StateChangeTime", ""))
@@ -253,9 +259,58 @@ def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _send(settings: Settings, message: Message | None) -> dict[str, int]:
+def _tell(settings: Settings, message: Message | None, *key: str) -> bool:
+    """Sends what nobody has sent; False where there is nothing to send, or another has sent it or is about to."""
     if message is None:
-        return {"sent": 0, "kept": 0}
+        return False
+    name = settings.folder + sha256("\n".join(key).encode()).hexdigest()
+    if not _claimed(settings.bucket, name):
+        log.info("%s was told already", key[0])
+        return False
+    try:
+        _send(settings, message)
+    except WebhookError:
+        _quietly("delete_object", Bucket=settings.bucket, Key=name)  # the next attempt may begin at once
+        raise
+    _quietly("put_object", Bucket=settings.bucket, Key=name, Body=TOLD)
+    return True
+
+
+def _claimed(bucket: str, name: str) -> bool:
+    """Whether this container is the one that tells. Where that cannot be known it is: twice is better than never."""
+    from botocore.exceptions import ClientError  # of Lambda's runtime
+
+    s3 = _client("s3")
+    try:
+        s3.put_object(Bucket=bucket, Key=name, Body=b"", IfNoneMatch="*")
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in TAKEN:
+            log.warning("%s cannot be written: %s", name, error.response["Error"]["Code"])
+            return True
+    except Exception as error:  # noqa: BLE001 no way there: told all the same
+        log.warning("%s cannot be written: %s", name, type(error).__name__)
+        return True
+    else:
+        return True
+    try:
+        there = s3.get_object(Bucket=bucket, Key=name)
+        age = datetime.now(UTC) - there["LastModified"]
+        if there["Body"].read() == TOLD or age < timedelta(seconds=CLAIM_SECONDS):
+            return False
+        s3.put_object(Bucket=bucket, Key=name, Body=b"", IfMatch=there["ETag"])
+    except ClientError as error:
+        return error.response["Error"]["Code"] not in (*TAKEN, "NoSuchKey")
+    return True
+
+
+def _quietly(call: str, **given: Any) -> None:
+    try:
+        getattr(_client("s3"), call)(**given)
+    except Exception as error:  # noqa: BLE001 the message matters more than its note
+        log.warning("%s: %s failed: %s", given["Key"], call, type(error).__name__)
+
+
+def _send(settings: Settings, message: Message) -> None:
     address = _address(settings.parameter)
     body = json.dumps(payload(settings.kind, message)).encode()
     request = Request(  # noqa: S310 the scheme was looked at
@@ -269,7 +324,6 @@ def _send(settings: Settings, message: Message | None) -> dict[str, int]:
         raise WebhookError(f"the chat answered {error.code}") from None
     except (URLError, OSError, ValueError) as error:
         raise WebhookError(f"the chat cannot be reached: {type(error).__name__}") from None
-    return {"sent": 1, "kept": 0}
 
 
 def _address(parameter: str) -> str:
@@ -287,9 +341,11 @@ def _address(parameter: str) -> str:
 
 def _client(service: str) -> Any:
     import boto3  # of Lambda's runtime
+    from botocore.config import Config
 
     make: Any = boto3.client
-    return make(service)
+    # All of it within the function's timeout, also where a service does not answer.
+    return make(service, config=Config(connect_timeout=2, read_timeout=4, retries={"total_max_attempts": 2}))
 
 
 def _time(text: str) -> datetime:
@@ -313,10 +369,4 @@ def _link(text: str) -> str:
 
 
 def _key(alarm: Mapping[str, Any]) -> tuple[str, ...]:
-    return (str(alarm["AlarmName"]), str(alarm["NewStateValue"]), str(alarm.get("StateChangeTime", "")))
-
-
-def _remember(alarm: Mapping[str, Any]) -> None:
-    """Once it was delivered: a second delivery by SNS tells nothing, a failed one is tried again."""
-    _told.append(_key(alarm))
-    del _told[:-MOST_REMEMBERED]
+    return tuple(str(alarm.get(each, "")) for each in ("AlarmName", "NewStateValue", "StateChangeTime"))

@@ -160,6 +160,8 @@ class Layout(pulumi.ComponentResource):
                 self.context,
                 topic_arn=self.observability.alarm_topic_arn,
                 key_arn=self.secrets.key_arn,
+                bucket=self.buckets.names[BucketRole.LOGS],
+                bucket_arn=self.buckets.arns[BucketRole.LOGS],
                 parent=self,
             )
             self.watched["webhook"] = dict(chat.watched)

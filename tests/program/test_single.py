@@ -256,6 +256,8 @@ def test_a_chat_is_told_by_a_function_whose_address_is_in_no_input(program: Run)
         "KIND": "slack",
         "PARAMETER": "/terrace/dev/alarms/webhook",
         "PREFIX": "terrace-dev-",
+        "BUCKET": variables["BUCKET"],
+        "FOLDER": "told/",
         "QUIET_MINUTES": "780-1380",
     }
     assert found.one("aws:ssm/parameter:Parameter", "webhook").inputs["valueWo"] == "unset"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -28,6 +29,7 @@ from infra.core.alarms import alarm_set
 from infra.core.notice import QuietHours
 from infra.core.shape import shape
 from infra.core.stages import find
+from infra.core.storage import TOLD_PREFIX
 from infra.core.thresholds import Facts, Severity
 from infra.lambda_ import webhook
 
@@ -38,6 +40,7 @@ ABOUT = notice.About(
 )
 ALARMS = {alarm.name: alarm for alarm in alarm_set(Facts(shape(find("single-8g")), webhook=True)).alarms}
 PREFIX = "terrace-dev-"
+BUCKET = "terrace-dev-logs"
 FUNCTION = f"arn:aws:lambda:{REGION}:123456789012:function:terrace-dev-webhook"
 
 
@@ -111,7 +114,13 @@ class Rig:
         inputs = {"code": {"assets": {"webhook.py": {"text": CODE.read_text(encoding="utf-8")}}}}
         archive = made.create.params["Code"]["ZipFile"](Scope(inputs))
         self.client("logs").create_log_group(logGroupName="/terrace/dev/logs/webhook")
-        variables = {"KIND": kind, "PARAMETER": "/terrace/dev/alarms/webhook", "PREFIX": PREFIX}
+        variables = {
+            "KIND": kind, "PARAMETER": "/terrace/dev/alarms/webhook", "PREFIX": PREFIX, "BUCKET": BUCKET,
+            "FOLDER": TOLD_PREFIX,
+        }  # fmt: skip
+        self.client("s3").create_bucket(
+            Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION}
+        )
         if quiet:
             hours = QuietHours.parse(quiet)
             variables["QUIET_MINUTES"] = f"{hours.first}-{hours.last}"
@@ -225,6 +234,58 @@ def test_a_chat_that_fails_once_is_told_by_the_second_attempt_and_not_twice(rig:
     assert len(chat.got) == 1
 
 
+@pytest.fixture
+def container(rig: Rig, chat: Chat, monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[str, int]]:
+    """One container more that gets the same message: nothing of it is shared with the others but the cloud."""
+    rig.stand(chat.address)
+    for name, value in {
+        "KIND": "slack", "PARAMETER": "/terrace/dev/alarms/webhook", "PREFIX": PREFIX, "BUCKET": BUCKET,
+        "FOLDER": TOLD_PREFIX, "AWS_ENDPOINT_URL": rig.api.url, "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    return lambda: webhook.handler({"Records": [record("app-heartbeat-page")]})
+
+
+def test_a_message_that_comes_to_eight_containers_at_once_is_told_once(
+    container: Callable[[], dict[str, int]], chat: Chat
+) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        told = [each.result() for each in [pool.submit(container) for _ in range(8)]]
+    assert sum(each["sent"] for each in told) == 1
+    assert len(chat.got) == 1
+    assert container() == {"sent": 0, "kept": 1}
+
+
+def test_what_a_container_died_over_is_told_by_a_later_attempt_and_then_never_again(
+    rig: Rig, container: Callable[[], dict[str, int]], chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class KilledError(BaseException):
+        """Lambda ends a container without asking."""
+
+    def killed(*_: Any) -> None:
+        raise KilledError
+
+    monkeypatch.setattr(webhook, "CLAIM_SECONDS", 3600)
+    with monkeypatch.context() as dying:
+        dying.setattr(webhook, "_send", killed)
+        with pytest.raises(KilledError):
+            container()
+    assert container() == {"sent": 0, "kept": 1}  # it may still be at it
+    monkeypatch.setattr(webhook, "CLAIM_SECONDS", 0)
+    assert container() == {"sent": 1, "kept": 0}
+    assert container() == {"sent": 0, "kept": 1}
+    assert len(chat.got) == 1
+
+
+def test_where_the_note_cannot_be_written_people_are_told_all_the_same(
+    container: Callable[[], dict[str, int]], chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BUCKET", "somebody-elses")
+    assert container() == {"sent": 1, "kept": 0}
+    assert len(chat.got) == 1
+
+
 def test_an_address_that_was_never_set_is_said_and_the_mail_comes(rig: Rig) -> None:
     rig.stand("unset")
     rig.happen("app-heartbeat-page", 0)
@@ -264,9 +325,19 @@ def test_a_warning_that_flaps_is_told_twice_in_an_hour_and_says_so(rig: Rig, cha
 def alone(monkeypatch: pytest.MonkeyPatch) -> list[webhook.Message]:
     """The function with neither history nor chat; what it would send."""
     sent: list[webhook.Message] = []
-    for name, value in (("KIND", "slack"), ("PARAMETER", "/p"), ("PREFIX", PREFIX)):
+    for name, value in {
+        "KIND": "slack", "PARAMETER": "/p", "PREFIX": PREFIX, "BUCKET": BUCKET, "FOLDER": TOLD_PREFIX,
+    }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(webhook, "_told", [])
+    claimed: set[str] = set()
+
+    def first(_: str, name: str) -> bool:
+        new = name not in claimed
+        claimed.add(name)
+        return new
+
+    monkeypatch.setattr(webhook, "_claimed", first)
+    monkeypatch.setattr(webhook, "_quietly", lambda *_, **__: None)
     monkeypatch.setattr(webhook, "earlier_alarms", lambda *_: 0)
     monkeypatch.setattr(webhook, "_send", lambda _, message: sent.append(message))
     return sent
