@@ -14,8 +14,9 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from embedded import boxes, endpoint, managed
+from embedded import balancers, boxes, endpoint, managed
 from embedded.acme.server import AcmeServer
+from embedded.aws import balancers as shown_balancers
 from embedded.aws import managed as services
 from embedded.aws import view
 from embedded.aws.environment import ACCOUNT_ID
@@ -42,6 +43,8 @@ class Machines:
         """
         self._directory = directory
         self._databases: dict[str, IPv4Address] = {}
+        self._balancers: dict[str, IPv4Address] = {}
+        self._told = balancers.Told(self._tell)
         self._certificates: dict[str, bytes] = {}
         self._host = boxes.Host.open(
             directory,
@@ -73,6 +76,13 @@ class Machines:
         """The boxes themselves, for tests and faults."""
         return self._host
 
+    def lookup(self, name: str) -> tuple[str, int] | None:
+        """Where a name leads from the world: an address, and for how many seconds that may be remembered."""
+        reply = self._resolve("", name.rstrip(".").lower(), "A")
+        records = reply.records if reply is not None else ()
+        found = [each.value for each in records if each.type == "A"]
+        return (found[0], min(each.ttl_seconds for each in records)) if found else None
+
     def close(self) -> None:
         """Powers every box off; their volumes and roots are kept for the next start."""
         HOOKS.clear()
@@ -97,7 +107,8 @@ class Machines:
 
     def _round(self, world: view.World) -> None:
         self._keep_snapshots(world)
-        self._host.apply(self._described(world))
+        balanced = shown_balancers.balancers()
+        self._host.apply(self._described(world, balanced))
         self._drop_volumes(world)
         self._reboot(world)
         for instance in world.instances:
@@ -107,8 +118,11 @@ class Machines:
                 came_online(instance.id, instance.region)
             elif not online:
                 self._online.discard(instance.id)
+        self._tell_balancers(world, balanced)
 
-    def _described(self, world: view.World) -> boxes.World:
+    def _described(
+        self, world: view.World, balanced: tuple[shown_balancers.LoadBalancer, ...]
+    ) -> boxes.World:
         names = {each.id: each.name for each in world.security_groups}
         reachable = set(self._host.assignable())
         standing = [each for each in world.instances if each.state != "terminated" and _is_placed(each)]
@@ -116,7 +130,10 @@ class Machines:
         ids = {each.id for each in standing}
         kept = set(self._host.snapshots())
         databases = services.databases()
-        self._databases = managed.places(databases, {IPv4Address(str(each.private_ip)) for each in standing})
+        taken = {IPv4Address(str(each.private_ip)) for each in standing}
+        self._databases = managed.places(databases, taken)
+        self._balancers = balancers.public(balanced, self._host.assignable())
+        inside = balancers.private(balanced, taken | set(self._databases.values()))
         return boxes.World(
             boxes=(
                 *(_box(each, reachable, names) for each in standing),
@@ -125,10 +142,31 @@ class Machines:
                     for each in databases
                     if each.address in self._databases
                 ),
+                *(
+                    balancers.box(each, inside[each.dns_name], self._balancers[each.dns_name])
+                    for each in balanced
+                    if each.dns_name in inside and each.dns_name in self._balancers
+                ),
             ),
             volumes=tuple(_volume(each, ids, kept) for each in world.volumes if each.id not in roots),
             groups=tuple(_group(each) for each in world.security_groups),
         )
+
+    def _tell_balancers(self, world: view.World, balanced: tuple[shown_balancers.LoadBalancer, ...]) -> None:
+        """Each balancer's machine learns its listeners and targets as soon as it is ready to."""
+        addresses = {each.id: str(each.private_ip) for each in world.instances if each.state != "terminated"}
+        names = {balancers.machine_id(each): each for each in balanced}
+        self._told.forget(names)
+        for machine, balancer in names.items():
+            status = self._status(machine)
+            if status is not None and status.booted:
+                self._told.tell(machine, balancers.wanted(balancer, addresses, self._certificate))
+
+    def _tell(self, machine: str, script: str) -> int:
+        try:
+            return self._host.run(machine, script, timeout_seconds=20).returncode
+        except boxes.BoxesError:
+            return 1
 
     def _document(self, host: str, path: str) -> bytes | None:
         published = (endpoint.RDS_AUTHORITIES, endpoint.RDS_AUTHORITIES_PATH)
@@ -141,7 +179,8 @@ class Machines:
         return self._certificates[name]
 
     def _resolve(self, vpc: str, name: str, kind: str) -> boxes.Reply | None:
-        return endpoint.resolve(vpc, name, kind) or managed.resolve(self._databases, name, kind)
+        placed = self._databases | self._balancers
+        return endpoint.resolve(vpc, name, kind) or managed.resolve(placed, name, kind)
 
     def _keep_snapshots(self, world: view.World) -> None:
         """A snapshot's copy is taken before its volume may go."""

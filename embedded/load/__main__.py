@@ -21,12 +21,13 @@ def main() -> int:
     parser.add_argument("--log", type=Path, required=True, help="where each request becomes a line")
     parser.add_argument("--host", default="", help="the Host header and the name in the certificate")
     parser.add_argument("--ca", default="", help="who signed the certificate")
+    parser.add_argument("--names", default="", help="a file that says where names lead, and for how long")
     parser.add_argument("--rate", type=float, default=50.0, help="requests a second")
     parser.add_argument("--sockets", type=int, default=20, help="WebSockets")
     parser.add_argument("--requests", type=int, default=0, help="end after so many; 0: when told")
     given = parser.parse_args()
     with given.log.open("w", encoding="utf-8", buffering=1) as file:
-        asyncio.run(_send(given, Way.to(Target(given.url, given.host, given.ca)), Log(file)))
+        asyncio.run(_send(given, Way.to(Target(given.url, given.host, given.ca, given.names)), Log(file)))
     return 0
 
 

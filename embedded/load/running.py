@@ -19,11 +19,16 @@ END_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the load goes to: a URL with an address; `host` is its name, `ca` a file that vouches."""
+    """What the load goes to: a URL with an address; `host` is its name, `ca` a file that vouches.
+
+    With `names`, a file as embedded.load.wire.Names has it, the URL holds a name, which is looked up anew when its
+    time is over.
+    """
 
     url: str
     host: str = ""
     ca: str = ""
+    names: str = ""
 
 
 class Load:
@@ -40,6 +45,7 @@ class Load:
             [
                 sys.executable, "-m", "embedded.load", self._target.url,
                 "--log", str(self._log), "--host", self._target.host, "--ca", self._target.ca,
+                "--names", self._target.names,
                 "--rate", str(self._rate), "--sockets", str(self._sockets),
             ]
         )  # fmt: skip

@@ -6,13 +6,41 @@ import asyncio
 import json
 import ssl
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import urlsplit
 
 from embedded.load.running import Target
 
 CONNECT_SECONDS = 5.0
+
+
+class Names:
+    """A resolver's answers as a careful client keeps them: each for its time to live, and no longer.
+
+    `file` holds `{name: [address, seconds]}` and is replaced whole by whoever stands in for the resolver.
+    """
+
+    def __init__(self, file: Path, now: Callable[[], float] = time.monotonic) -> None:
+        self._file, self._now = file, now
+        self._kept: dict[str, tuple[str, float]] = {}
+
+    def address(self, name: str) -> str:
+        """Where a name leads now.
+
+        Raises:
+            OSError: it leads nowhere.
+        """
+        address, until = self._kept.get(name, ("", 0.0))
+        if not address or self._now() >= until:
+            found = json.loads(self._file.read_text(encoding="utf-8")).get(name)
+            if found is None:
+                raise OSError(f"{name} leads nowhere")
+            address, until = str(found[0]), self._now() + float(found[1])
+            self._kept[name] = (address, until)
+        return address
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +51,7 @@ class Way:
     port: int
     host: str
     tls: ssl.SSLContext | None
+    names: Names | None = None
 
     @classmethod
     def to(cls, target: Target) -> Way:
@@ -31,13 +60,15 @@ class Way:
         secure = parts.scheme == "https"
         address = parts.hostname or ""
         tls = ssl.create_default_context(cafile=target.ca or None) if secure else None
-        return cls(address, parts.port or (443 if secure else 80), target.host or address, tls)
+        names = Names(Path(target.names)) if target.names else None
+        return cls(address, parts.port or (443 if secure else 80), target.host or address, tls, names)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection of its own. Raises OSError or TimeoutError."""
         async with asyncio.timeout(CONNECT_SECONDS):
+            address = self.names.address(self.address) if self.names else self.address
             return await asyncio.open_connection(
-                self.address, self.port, ssl=self.tls, server_hostname=self.host if self.tls else None
+                address, self.port, ssl=self.tls, server_hostname=self.host if self.tls else None
             )
 
 

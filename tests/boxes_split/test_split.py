@@ -6,125 +6,19 @@ In the order of the file.
 from __future__ import annotations
 
 import json
-import socket
-import ssl
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import boto3
 import pytest
 
-from bench.projects import Project, option_a
-from bench.served import CACHE, ROOT, environment, note
-from embedded import sample
+from bench.projects import option_a
+from bench.served import CACHE, environment, note
 from embedded.cloud import Cloud
 from tests.boxes.conftest import pytest_runtest_setup  # noqa: F401 the same rule for skips
+from tests.boxes_split.support import DOMAIN, RECEIPT, Two
 
 pytestmark = [pytest.mark.box, pytest.mark.drill, pytest.mark.engine]
-
-DOMAIN = "app.example.com"
-READY_SECONDS = 300.0
-RECEIPT = json.dumps(
-    {
-        "merchant": "Gimbap House",
-        "paid_on": "2026-11-20",
-        "items": [{"name": "g", "quantity": 1, "price_krw": 9000}],
-    }
-)
-
-
-@dataclass
-class Two:
-    """The stack, its outputs, its directory."""
-
-    directory: Path
-    cloud: Cloud
-    project: Project
-    outputs: dict[str, Any]
-    head: str = ""
-
-    def tried(self, role: str, script: str) -> tuple[int, str]:
-        """How a script on that box ended, and what it said."""
-        machines = self.cloud.machines
-        assert machines is not None
-        done = machines.host.run(self.outputs["boxes"][role], script, timeout_seconds=300)
-        return done.returncode, f"{done.stdout}{done.stderr}".strip()
-
-    def sh(self, role: str, script: str) -> str:
-        """What a script on that box says."""
-        code, said = self.tried(role, script)
-        assert code == 0, f"{script!r} on {role} ended with {code}: {said}"
-        return said
-
-    def script(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """A command as a person gives it."""
-        return subprocess.run(
-            [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *arguments],
-            env=self.project.environment, capture_output=True, text=True, check=False, timeout=400,
-        )  # fmt: skip
-
-    def asked(self, path: str, body: str = "", *, host: str = DOMAIN) -> tuple[int, str]:
-        """Status and text over HTTPS by the address and the domain's own certificate, with no retry."""
-        machines = self.cloud.machines
-        assert machines is not None
-        authority = self.directory / "authority.pem"
-        authority.write_bytes(machines.acme.authority.certificate)
-        trusting = ssl.create_default_context(cafile=str(authority))
-        method = "POST" if body else "GET"
-        lines = [
-            f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close", "X-User: kim",
-            "Content-Type: application/json", f"Content-Length: {len(body)}",
-        ]  # fmt: skip
-        with (
-            socket.create_connection((self.outputs["eip"], 443), timeout=30) as wire,
-            trusting.wrap_socket(wire, server_hostname=host) as stream,
-        ):
-            stream.sendall(("\r\n".join(lines) + "\r\n\r\n" + body).encode())
-            with stream.makefile("rb") as answer:
-                head, _, text = answer.read().decode().partition("\r\n\r\n")
-        self.head = head
-        return int(head.split()[1]), text
-
-    def until(self, path: str, status: int, *, seconds: float = 120.0) -> str:
-        """The text, once that path answers with that status."""
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                found, text = self.asked(path)
-            except OSError as error:
-                found, text = 0, str(error)
-            if found == status:
-                return text
-            assert time.monotonic() < deadline, f"{path}: {found} {text}"
-            time.sleep(0.5)
-
-    def installed(self, role: str) -> None:
-        """Waits until the box's own installer is through."""
-        deadline = time.monotonic() + READY_SECONDS
-        while True:
-            said = self.tried(role, "terrace-host status --json 2>/dev/null")[1]
-            if said.startswith("{") and json.loads(said)["state"] == "done":
-                return
-            log = self.tried(role, "journalctl -u terrace-host --no-pager | tail -20")[1]
-            assert time.monotonic() < deadline, f"{role}: {said} {log}"
-            time.sleep(1)
-
-    def power(self, role: str, *, on: bool) -> None:
-        """Takes a box's power away, or gives it back."""
-        machines = self.cloud.machines
-        assert machines is not None
-        instance = self.outputs["boxes"][role]
-        if on:
-            boots = machines.host.box(instance).boots
-            machines.host.power_on(instance)
-            machines.host.wait(instance, lambda box: box.booted and box.boots > boots, timeout_seconds=120)
-        else:
-            machines.host.power_cut(instance)
 
 
 @pytest.fixture(scope="module")
@@ -139,25 +33,8 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
         )  # fmt: skip
         project.stand()
         made = Two(directory, cloud, project, project.outputs())
-        assert cloud.machines is not None
-        for instance in made.outputs["boxes"].values():
-            cloud.machines.host.wait(instance, lambda each: each.booted, timeout_seconds=180)
-        for role in ("backend", "frontend"):
-            made.installed(role)
+        made.ready()
         yield made
-
-
-def test_a_fresh_stack_gets_its_database_and_a_release_onto_both_boxes_by_the_scripts(two: Two) -> None:
-    provided = two.script("data", "provide", "--stack", "dev", "--yes")
-    assert provided.returncode == 0, provided.stderr
-    packed = sample.lay_out(two.directory / "v1", "v1", cache=CACHE)
-    published = two.script("deploy", "publish", str(packed), "--stack", "dev")
-    assert published.returncode == 0, published.stderr
-    done = two.script(
-        "deploy", "release", "v1", "--stack", "dev", "--yes", "--output", "json", "--soak-seconds", "2"
-    )
-    assert done.returncode == 0, done.stderr
-    assert [each["role"] for each in json.loads(done.stdout)] == ["backend", "frontend"]
 
 
 def test_the_domain_answers_with_its_own_certificate_and_rows_go_through_both_boxes_into_rds(
@@ -195,24 +72,10 @@ def test_what_must_not_be_reached_is_not(two: Two) -> None:
 
 
 def test_where_two_jvms_do_not_fit_a_release_is_refused_or_interrupts_the_backend_alone(two: Two) -> None:
-    packed = sample.lay_out(two.directory / "v2", "v2", cache=CACHE)
-    assert two.script("deploy", "publish", str(packed), "--stack", "dev").returncode == 0
-    release = (
-        "deploy",
-        "release",
-        "v2",
-        "--stack",
-        "dev",
-        "--yes",
-        "--output",
-        "json",
-        "--soak-seconds",
-        "2",
-    )
-    refused = two.script(*release)
+    refused = two.release("v2")
     assert refused.returncode == 4, refused.stderr
     assert "a second backend" in refused.stderr
-    done = two.script(*release, "--or-interrupt")
+    done = two.release("v2", "--or-interrupt")
     assert done.returncode == 0, done.stderr
     backend, frontend = json.loads(done.stdout)
     assert backend["downtime_seconds"] > 0

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from embedded.load import Load, Target, read
+from embedded.load.wire import Names
 
 OK = b"HTTP/1.1 200 OK\r\nX-Terrace-Version: v1\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -92,3 +93,17 @@ def test_lateness_counts_from_when_a_request_was_due_and_half_a_line_does_not_co
     log.write_text("\n".join(lines) + '\n{"kind": "requ')
     report = read(log)
     assert (report.sent, report.failed, report.late, report.slowest) == (2, 0, 1, 1.5)
+
+
+def test_a_name_is_looked_up_anew_when_its_time_is_over_and_no_earlier(tmp_path: Path) -> None:
+    file, now = tmp_path / "names", [0.0]
+    names = Names(file, lambda: now[0])
+    file.write_text(json.dumps({"app.example.com": ["198.18.0.1", 60]}))
+    assert names.address("app.example.com") == "198.18.0.1"
+    file.write_text(json.dumps({"app.example.com": ["198.18.0.9", 60]}))
+    now[0] = 59.0
+    assert names.address("app.example.com") == "198.18.0.1"
+    now[0] = 60.0
+    assert names.address("app.example.com") == "198.18.0.9"
+    with pytest.raises(OSError, match="leads nowhere"):
+        names.address("other.example.com")
