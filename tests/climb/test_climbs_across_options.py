@@ -1,4 +1,4 @@
-"""Climbs between options by the real engine: planned, applied, killed, taken back, contracted; rows by tests/climb/rows.py.
+"""Climbs between options by the real engine: planned, applied, killed, taken back, contracted; rows by rows.py.
 
 `make drill` walks each way once and kills once on each; `make matrix` kills at every step of every way.
 """
@@ -6,11 +6,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
-from ops.climb.journal import Record, chain_faults
 from tests.climb.conftest import Clone, known_to_git
 from tests.climb.rows import Rows
 from tests.engine.conftest import Project, stand
