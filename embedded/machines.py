@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import ClassVar
 
 from embedded import balancers, boxes, endpoint, managed
 from embedded.acme.server import AcmeServer
@@ -35,12 +36,18 @@ CREDENTIALS_HOURS = 6
 class Machines:
     """The machines of one cloud, kept as the API says."""
 
+    _living: ClassVar[Path | None] = None
+
     def __init__(self, directory: Path, api: ApiServer, *, progress: Callable[[str], None]) -> None:
         """Opens the host of the boxes and lets the API answer on their link.
 
         Raises:
             BoxesError: boxes cannot be had; the cloud goes on without.
+            RuntimeError: another cloud of this process has its machines still: moto's state is the process's, and
+                each instance would boot twice.
         """
+        if Machines._living is not None:
+            raise RuntimeError(f"{Machines._living} keeps the machines of this process; close it first")
         self._directory = directory
         self._databases: dict[str, IPv4Address] = {}
         self._balancers: dict[str, IPv4Address] = {}
@@ -68,6 +75,7 @@ class Machines:
         HOOKS.instance_online = self._is_online
         HOOKS.machine_state = self._state
         HOOKS.document = self._document
+        Machines._living = directory
         self._called.set()
         self._thread.start()
 
@@ -91,6 +99,7 @@ class Machines:
         self._thread.join()
         self.acme.close()
         self._host.close()
+        Machines._living = None
 
     def _keep(self) -> None:
         while not self._ended.is_set():

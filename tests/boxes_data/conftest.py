@@ -15,9 +15,7 @@ from embedded.aws.server import ApiServer
 from embedded.boxes.errors import BoxesError
 from embedded.machines import Machines
 from infra.core.naming import FAKE_AMI
-from tests.boxes.conftest import pytest_runtest_setup
-
-__all__ = ["pytest_runtest_setup"]
+from tests.boxes.conftest import pytest_runtest_setup  # noqa: F401 the same rule for skips
 
 REGION = "ap-northeast-2"
 READY_SECONDS = 240.0
@@ -76,7 +74,7 @@ def until(what: Callable[[], Any], *, seconds: float = READY_SECONDS) -> Any:
         time.sleep(1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     api = ApiServer()
     api.start()
