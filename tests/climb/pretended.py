@@ -170,6 +170,11 @@ def plan(before: str, after: str, *, walk: Sequence[Step] | None = None) -> Plan
     )  # fmt: skip
 
 
+def at_rest_plan() -> Plan:
+    """A resize, planned."""
+    return plan("single-8g", "single-16g")
+
+
 def world(before: str, **more: Any) -> World:
     """A stack that rests there, its rows where that stage has them."""
     return World(Words(before), rows=Rows.at(end_of(find(before))), **more)
@@ -200,4 +205,4 @@ def climb(
     return Climb(made, journal, Lock(bucket, "dev"), Clone(world, words), moment=moment)
 
 
-__all__ = ["Bucket", "Clone", "Killed", "World", "climb", "find", "plan", "world"]
+__all__ = ["Bucket", "Clone", "Journal", "Killed", "World", "at_rest_plan", "climb", "find", "plan", "world"]
