@@ -143,7 +143,7 @@ class Clone:
         self._fail("load-test")
         return {"sent": 1}
 
-    def rows(self, plan: Plan) -> Moving:
+    def rows(self, plan: Plan, *, all_ready: bool = False) -> Moving:
         return Moving(
             self.world.rows, end_of(find(plan.before)), end_of(find(plan.after)), sleep=lambda _: None
         )
