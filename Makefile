@@ -5,7 +5,7 @@ ARGS ?=
 STACK ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock check audit test drill matrix bench preview demo demo-stop clean
+.PHONY: help setup lock check audit test drill matrix bench preview demo demo-split demo-stop clean
 MAKEFLAGS += --no-print-directory
 
 help: ## this list
@@ -46,6 +46,9 @@ preview: setup ## what STACK=dev would change and cost, in this shell's cloud or
 
 demo: setup ## a stage standing on the embedded cloud, its page fetched, its cost shown
 	$(BIN)/python scripts/demo.py $(ARGS)
+
+demo-split: setup ## one box to two and back on machines, rows moved while they are written; needs root
+	$(BIN)/python scripts/scale_up.py drill --stack $(STACK) --to split --boxes $(ARGS)
 
 demo-stop: setup ## stop the embedded cloud and its machines
 	$(BIN)/python scripts/local.py stop $(ARGS)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import deploys, gpu, host, projects, restore, stages, watch
+from bench import climb, deploys, gpu, host, projects, restore, stages, watch
 from bench.figures import Figure
 from embedded.aws.server import resident_bytes
 from embedded.cloud import Cloud
@@ -36,6 +36,7 @@ def main() -> int:
         "report": _report,
         "gpu": gpu.figures,
         "alarms": _rows(watch.figures),
+        "climb": lambda directory: climb.figures(directory, cache=CACHE),
         "stages": _rows(lambda directory: stages.figures(directory, cache=CACHE)),
     }
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)

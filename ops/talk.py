@@ -153,7 +153,10 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         except TerraceError as error:
             fail(error)
-        except KeyboardInterrupt:
+        except (
+            KeyboardInterrupt,
+            typer.Abort,
+        ):  # a prompt turns Ctrl-C, and the end of its input, into the second
             err.print("\nInterrupted. Run the same again to go on.", markup=False)
             raise typer.Exit(Exit.INTERRUPTED) from None
 

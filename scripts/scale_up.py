@@ -155,7 +155,7 @@ def apply(plan_id: PlanId, *, stack: Stack = "dev", wait: Wait = 0, yes: Yes = F
 @command
 def resume(*, stack: Stack = "dev", wait: Wait = 0, yes: Yes = False) -> None:
     """Go on with a climb that was interrupted or failed, from this clone or another; looks at reality first."""
-    site = _site(stack)
+    site = _ours(_site(stack))
     journal = site.journal()
     under_way = past.open_climb(journal)
     if under_way is None:
@@ -172,7 +172,7 @@ def resume(*, stack: Stack = "dev", wait: Wait = 0, yes: Yes = False) -> None:
 @command
 def rollback(*, stack: Stack = "dev", wait: Wait = 0, yes: Yes = False) -> None:
     """Take a climb back, in reverse; says first what cannot. Without one under way, the last is taken back."""
-    site = _site(stack)
+    site = _ours(_site(stack))
     journal = site.journal()
     begun = past.open_climb(journal) or past.last_climb(journal)
     if begun is None:
@@ -191,6 +191,27 @@ def history(*, stack: Stack = "dev", output: As = Output.TABLE) -> None:
     """Every climb: who, from, to, plan, forecast and measured interruption, requests lost, overrides, its end."""
     rows = past.climbs(_site(stack).journal().records)
     show(rows, page.history(rows), output)
+
+
+@app.command()
+@command
+def drill(
+    *,
+    stack: Stack = "dev",
+    to: Annotated[str, typer.Option("--to", help="the stage to climb to")],
+    boxes: Annotated[
+        bool, typer.Option(help="real machines (root, Linux); needed where rows move between databases")
+    ] = False,
+    kill: Annotated[
+        str, typer.Option("--kill", metavar="STEP", help="SIGKILL behind this step, then resume")
+    ] = "",
+    output: As = Output.TABLE,
+) -> None:
+    """Rehearse a climb and its way back in an embedded cloud of its own; no account is asked, nothing is billed."""
+    import climb_drill
+
+    found = climb_drill.drill(ROOT, stack, to, boxes=boxes, kill=kill)
+    show(found, page.drilled(found), output)
 
 
 def _planned(site: Site, wish: Wish) -> Plan:
@@ -353,6 +374,15 @@ def _site(stack: str) -> Site:
     site = Site(ROOT, WORK_DIR, stack, _variables(), says=_say)
     if not site.region:
         raise TerraceError(Fault(f"stack {stack}", "has no aws:region", "Write it, as ap-northeast-2"))
+    return site
+
+
+def _ours(site: Site) -> Site:
+    """The site, where its stack is in the account of these credentials; ends the program where it is not."""
+    try:
+        planning.refuse_foreign_account(site)
+    except BlockedError as error:
+        fail(error, Exit.BLOCKED)
     return site
 
 

@@ -349,10 +349,13 @@ class Site:
             )
         return told
 
-    def rows(self, plan: Plan) -> Moving:
+    def rows(self, plan: Plan, *, all_ready: bool = False) -> Moving:
         """The move of the rows, by the box that the climb's own outputs name."""
-        outputs = self.pulumi.outputs(fresh=True)
-        ask = climb_data.asking(outputs, parameters=self.naming.parameter().rstrip("/"), region=self.region)
+        beside = instances_of(self.pulumi.resources(fresh=True)).values() if all_ready else ()
+        ask = climb_data.asking(
+            self.pulumi.outputs(fresh=not all_ready), parameters=self.naming.parameter().rstrip("/"),
+            region=self.region, beside=list(beside),
+        )  # fmt: skip
         return climb_data.moving(ask, plan, self.says)
 
     @contextmanager

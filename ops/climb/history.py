@@ -55,19 +55,33 @@ def fenced_seconds(plan: Plan, records: Sequence[Record]) -> float | None:
 
     None for a climb that moves no rows. By the clocks of the machines that climbed; a killed climb's pause counts.
     """
+    spans = _fenced(plan, records)
+    if spans is None:
+        return None
+    return round(sum((end - begin).total_seconds() for begin, end in spans if end is not None), 2)
+
+
+def fenced_now(plan: Plan, records: Sequence[Record]) -> bool:
+    """Whether the application is without its database, by what was recorded last."""
+    spans = _fenced(plan, records)
+    return spans is not None and bool(spans) and spans[-1][1] is None
+
+
+def _fenced(plan: Plan, records: Sequence[Record]) -> list[tuple[datetime, datetime | None]] | None:
     copy = next((each.name for each in plan.steps if each.kind is Kind.COPY), None)
     if copy is None:
         return None
     begins = {(copy, Event.BEFORE), (SHIFT, Event.BEFORE_UNDO)}
     ends = {(SHIFT, Event.AFTER), (copy, Event.UNDONE)}
-    since, total = None, 0.0
+    spans: list[tuple[datetime, datetime | None]] = []
     for record in records:
         at, what = datetime.fromisoformat(record.at), (record.step, record.event)
-        if what in begins and since is None:
-            since = at
-        elif what in ends and since is not None:
-            total, since = total + (at - since).total_seconds(), None
-    return round(total, 2)
+        open_ = bool(spans) and spans[-1][1] is None
+        if what in begins and not open_:
+            spans.append((at, None))
+        elif what in ends and open_:
+            spans[-1] = (spans[-1][0], at)
+    return spans
 
 
 def open_climb(journal: Journal) -> Record | None:

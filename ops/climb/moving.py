@@ -54,8 +54,11 @@ class Moving:
         """
         if self.writer() == self.to or self.copied():
             return {"left_out": "the rows were moved already"}
+        began = time.monotonic()
         found = self._asked("copy", "--rehearse")
-        return {**_told(found, "bytes", "seconds"), "rows_away_seconds": float(found["seconds"]) * VERIFIES}
+        # As it is seen from here: asking the box takes its seconds as well.
+        seconds = max(float(found["seconds"]), round(time.monotonic() - began, 1))
+        return {**_told(found, "bytes", "seconds"), "rows_away_seconds": seconds * VERIFIES}
 
     def copy(self) -> dict[str, Any]:
         """Takes the old side's right to write, and copies it; from here on the application has no database."""

@@ -153,6 +153,22 @@ def html(made: Plan) -> str:
     )
 
 
+def drilled(found: Mapping[str, Any]) -> Group:
+    """What a drill took, step by step."""
+    shown = [(each["step"], each["event"], f"{each['seconds']:.1f} s") for each in found["steps"]]
+    away = "not measured" if found["away_seconds"] is None else f"{found['away_seconds']:.0f} s"
+    rows = [
+        ("climb", f"{found['before']} → {found['after']}, {'machines' if found['machines'] else 'no machines'}"),
+        ("away", f"forecast {found['forecast_away_seconds']:.0f} s, measured {away}"),
+        ("lost", f"{_number(found['requests_lost'])} requests"),
+        ("killed", f"behind {found['killed_behind']}, resumed" if found["killed_behind"] else "not"),
+        ("rows", ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in (found["rows"] or {}).items())
+         or "none moved"),
+        ("way back", found["way_back"]),
+    ]  # fmt: skip
+    return Group(table(("step", "", "took"), shown, right=(2,)), Text(""), table(("", ""), rows))
+
+
 def advice(found: Advice) -> Group:
     """The advice with its reasons."""
     rows = [("why", each) for each in found.reasons]

@@ -81,8 +81,8 @@ class Hands(Protocol):
         """Sends the load; what it came to. Raises SloMissedError."""
         ...
 
-    def rows(self, plan: Plan) -> Moving:
-        """The move of the rows, once the machines that make it can be asked."""
+    def rows(self, plan: Plan, *, all_ready: bool = False) -> Moving:
+        """The move of the rows, once the box that makes it can be asked; `all_ready`: and every box is installed."""
         ...
 
     def probe(self, *, until_it_answers: bool) -> AbstractContextManager[Callable[[], Mapping[str, Any]]]:
@@ -172,6 +172,8 @@ class Climb:
                     *(Fault(step.name, each, "See docs/scaling.md#a-step-failed") for each in faults)
                 )
         except KeyboardInterrupt:
+            if history.fenced_now(self.plan, self.journal.of(self.plan.id)):
+                self.says("the application is without its database until resume or rollback")
             self.journal.append(self.plan.id, Event.FAILED, step.name, why="interrupted")
             raise
         except TerraceError as error:
@@ -189,7 +191,7 @@ class Climb:
                 assert step.words is not None  # noqa: S101 the walk's own table
                 return self._write_and_up(step.words, f"{self.plan.before} → {self.plan.after}: {step.name}")
             case Kind.REHEARSE:
-                return self._rehearsed(hands.rows(self.plan).rehearse())
+                return self._rehearsed(hands.rows(self.plan, all_ready=True).rehearse())
             case Kind.COPY | Kind.SWITCH:
                 rows = hands.rows(self.plan)
                 with hands.probe(until_it_answers=False) as answered:
@@ -222,7 +224,9 @@ class Climb:
                 return self.hands.restore_point_faults(result)
             case Kind.WORDS:
                 assert step.words is not None  # noqa: S101 the walk's own table
-                return _other(step.words, self.hands.stands())
+                faults = _other(step.words, self.hands.stands())
+                # Where people are now, an answer counts more than what the cloud says that it did.
+                return faults or (self.hands.serving(self.plan.after) if step.name == SHIFT else [])
             case Kind.SERVING:
                 return self.hands.serving(self.plan.after)
             case Kind.WATCHED:
@@ -256,7 +260,7 @@ class Climb:
         if step.kind is Kind.WORDS and step.away_seconds:
             return [step]
         moving = [each for each in self.plan.steps if each.kind in (Kind.COPY, Kind.SWITCH)]
-        if step in moving or (step.name == SHIFT and moving) or step.kind is Kind.LOAD_TEST:
+        if step in moving or step.name == SHIFT or step.kind is Kind.LOAD_TEST:
             those = [*(each for each in self.plan.steps if each.name == SHIFT), *reversed(moving)]
             return [each for each in those if self._touched(each)]
         return []

@@ -19,7 +19,7 @@ from tests.engine.conftest import ROOT, Project, bare, cloud, stand
 __all__ = ["bare", "cloud"]
 
 GATES = "stacks: {dev: {}}\n"
-SECONDS = 180
+SECONDS = 600
 
 
 @dataclass

@@ -143,7 +143,7 @@ class Clone:
         self._fail("load-test")
         return {"sent": 1}
 
-    def rows(self, plan: Plan) -> Moving:
+    def rows(self, plan: Plan, *, all_ready: bool = False) -> Moving:
         return Moving(
             self.world.rows, end_of(find(plan.before)), end_of(find(plan.after)), sleep=lambda _: None
         )
@@ -168,6 +168,11 @@ def plan(before: str, after: str, *, walk: Sequence[Step] | None = None) -> Plan
         money=Money("book", "2026", ("1", "1", "1"), ("2", "2", "2"), ("2", "2", "2"), "1 a month again"),
         thresholds=(), capacity=("50 to 150", "150 to 350"), risks=(), peak_rps=2.0,
     )  # fmt: skip
+
+
+def at_rest_plan() -> Plan:
+    """A resize, planned."""
+    return plan("single-8g", "single-16g")
 
 
 def world(before: str, **more: Any) -> World:
@@ -200,4 +205,4 @@ def climb(
     return Climb(made, journal, Lock(bucket, "dev"), Clone(world, words), moment=moment)
 
 
-__all__ = ["Bucket", "Clone", "Killed", "World", "climb", "find", "plan", "world"]
+__all__ = ["Bucket", "Clone", "Journal", "Killed", "World", "at_rest_plan", "climb", "find", "plan", "world"]

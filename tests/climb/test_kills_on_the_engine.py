@@ -32,7 +32,6 @@ DRILLED = [
     # point, from, to, then, whether another clone goes on
     ("snapshot-made", "single-8g", "single-16g", "resume", False),
     ("engine:1", "single-8g", "single-16g", "resume", True),
-    ("recorded:thresholds", "single-16g", "single-16g-fixed", "rollback", True),
 ]
 MATRIX = [
     (point, before, after, then, other)

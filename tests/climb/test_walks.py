@@ -307,6 +307,30 @@ def test_ctrl_c_in_a_step_is_recorded_and_resumable(tmp_path: Path) -> None:
     assert world.stands == Words("single-16g")
 
 
+@pytest.mark.parametrize(
+    ("step", "fenced"), [("rehearse", False), ("copy", True), ("switch", True), ("shift", True)]
+)
+def test_ctrl_c_behind_the_fence_says_that_the_application_has_no_database(
+    tmp_path: Path, step: str, fenced: bool
+) -> None:
+    made, bucket = plan("single-16g-fixed", "split"), Bucket()
+    world = at(made.before)
+    walked = climb(made, world, bucket, tmp_path)
+    said: list[str] = []
+    walked.says = said.append
+
+    def interrupt(at_: Step, what: str) -> None:
+        if (at_.name, what) == (step, "doing"):
+            raise KeyboardInterrupt
+
+    walked.moment = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        walked.go_on()
+    assert any("without its database until resume" in each for each in said) is fenced
+    climb(made, world, bucket, tmp_path).go_on()
+    assert world.rows.writers() == ["rds"]
+
+
 def test_the_history_tells_forecast_and_measured_and_the_next_forecast_is_the_median(tmp_path: Path) -> None:
     made = plan("single-8g", "single-16g")
     bucket = Bucket()
