@@ -23,10 +23,11 @@ check: setup ## format, lint, types
 	$(BIN)/mypy
 	$(BIN)/ty check
 
-audit: setup ## the workflows, looked over by zizmor in an environment of its own
+audit: setup ## zizmor over the workflows, checkov over the program, in an environment of their own
 	@$(BIN)/uv venv --quiet --allow-existing .venv-audit
 	@$(BIN)/uv pip sync --quiet --require-hashes --python .venv-audit/bin/python requirements/audit.txt
 	.venv-audit/bin/zizmor --offline --no-progress .github
+	$(BIN)/python scripts/policy.py audit
 
 test: setup ## every test that needs neither real machines nor long faults
 	$(BIN)/pytest -m "not drill and not box and not matrix" -n auto $(ARGS)
