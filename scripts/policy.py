@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Which rules a stack keeps: judged over the program as it stands, without an engine, a cloud or credentials.
 
-The engine runs the same rules: pulumi preview --policy-pack "$PWD/infra/policy/pack". They advise in dev, block in prod.
+The engine runs the same rules: pulumi preview --policy-pack "$PWD/infra/policy/pack". They advise in dev and block
+in prod.
 """
 
 import _venv  # isort: skip  # first: the rest needs the project's environment

@@ -133,3 +133,16 @@ def test_a_policy_pack_is_handed_over_by_its_whole_path(
         tmp_path, "dev", {"PATH": f"{tmp_path}:/usr/bin:/bin"}, policy_packs=["infra/policy/pack"]
     )
     assert f"--policy-pack {tmp_path}/infra/policy/pack" in said
+
+
+def test_rules_are_judged_over_the_preview_where_nobody_brings_findings(tmp_path: Path) -> None:
+    path = tmp_path / "preview.json"
+    path.write_text(preview(step("create", None, state(VOLUME, "spare", {"type": "gp3", "size": 10}))))
+    said = json.loads(script("report", str(path), "--output", "json").stdout)
+    found = {each["rule"]: each for each in said["findings"]}
+    assert found["ebs-encrypted"]["urn"].endswith("::spare")
+    assert not found["ebs-encrypted"]["blocks"]
+    none = tmp_path / "findings.json"
+    none.write_text("[]")
+    brought = script("report", str(path), "--findings", str(none), "--output", "json")
+    assert json.loads(brought.stdout)["findings"] == []
