@@ -23,10 +23,11 @@ check: setup ## format, lint, types
 	$(BIN)/mypy
 	$(BIN)/ty check
 
-audit: setup ## the workflows, looked over by zizmor in an environment of its own
+audit: setup ## zizmor over the workflows, checkov over the program, in an environment of their own
 	@$(BIN)/uv venv --quiet --allow-existing .venv-audit
 	@$(BIN)/uv pip sync --quiet --require-hashes --python .venv-audit/bin/python requirements/audit.txt
 	.venv-audit/bin/zizmor --offline --no-progress .github
+	$(BIN)/python scripts/policy.py audit
 
 test: setup ## every test that needs neither real machines nor long faults
 	$(BIN)/pytest -m "not drill and not box and not matrix" -n auto $(ARGS)
@@ -41,7 +42,8 @@ bench: setup ## measure previews, updates, memory and boxes, and print the ratio
 	$(BIN)/python -m bench $(ARGS)
 
 preview: setup ## what STACK=dev would change and cost, in this shell's cloud or the embedded one
-	@if [ -z "$$PULUMI_BACKEND_URL" ]; then where="$$($(BIN)/python scripts/local.py env)" || exit 1; eval "$$where"; fi; \
+	@if [ -z "$$PULUMI_BACKEND_URL" ]; then where="$$($(BIN)/python scripts/local.py env)" || exit 1; eval "$$where"; \
+	  pulumi stack init --no-select $(STACK) >/dev/null 2>&1 || :; fi; \
 	$(BIN)/python scripts/preview.py run --stack $(STACK) $(ARGS) || [ $$? = 10 ]
 
 demo: setup ## a stage standing on the embedded cloud, its page fetched, its cost shown

@@ -19,6 +19,7 @@ from embedded.cloud import Cloud
 from infra.core.cost import Resource, price_stack
 from infra.core.prices import load
 from ops.adapters.preview import SHOWN
+from ops.policy import PACK
 
 ROUNDS = 5
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "terrace"
@@ -74,12 +75,18 @@ def _engine(directory: Path) -> Iterator[Figure]:
 
 
 def _report(directory: Path) -> Iterator[Figure]:
-    """What scripts/preview.py takes beyond the engine's own preview, from its start to its end."""
+    """What the policy pack adds to a preview; what scripts/preview.py takes beyond it, from its start to its end."""
     kept = directory / "preview.json"
     with Cloud(directory / "cloud", cache=CACHE) as cloud:
         option_a = projects.option_a(directory / "a", cloud)
         option_a.stand()
         kept.write_text(option_a.output("preview", "--json", *SHOWN), encoding="utf-8")
+        pack = ("--policy-pack", str(projects.ROOT / PACK))
+        pair = _alternating(
+            lambda: _seconds(lambda: option_a.output("preview", *pack)),
+            lambda: _seconds(lambda: option_a.output("preview")),
+        )
+    yield _against("preview of Option A with the policy pack", pair, "")
     command = [sys.executable, str(projects.ROOT / "scripts" / "preview.py"), "report", str(kept)]
     taken = []
     for _round in range(ROUNDS):
@@ -110,6 +117,12 @@ def _money(_: Path) -> Iterator[Figure]:
         taken.append(time.perf_counter() - started)
     milliseconds = statistics.median(taken) * 1000
     yield Figure("price of 1 000 resources", f"{milliseconds:.0f} ms", "", "", "≤ 100 ms")
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
 
 
 def _alternating(one: Callable[[], float], other: Callable[[], float]) -> tuple[float, float]:

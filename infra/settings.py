@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, PydanticCustomError
 
@@ -144,6 +144,15 @@ def _price_book(value: str) -> str:
         raise
 
 
+def _not_empty(value: object) -> object:
+    if value == "":
+        raise _refuse(
+            "is empty: nobody here knows what you may spend",
+            'Write an amount in quotes, as "150"; scripts/cost.py stage STAGE says what a stage costs a month',
+        )
+    return value
+
+
 def _retention(value: int) -> int:
     if value not in LOG_RETENTION_DAYS:
         raise _refuse(f"{value} is no retention that CloudWatch knows", f"Use one of {LOG_RETENTION_DAYS}")
@@ -267,7 +276,9 @@ class App(_Model):
 class Budget(_Model):
     """A month's money, before tax. AWS never sees what RunPod bills, so the GPU's share stands apart."""
 
-    monthly: Decimal = Field(gt=0, description="amount a month, in quotes", examples=["100000"])
+    monthly: Annotated[Decimal, BeforeValidator(_not_empty)] = Field(
+        gt=0, description="amount a month, in quotes", examples=["100000"]
+    )
     currency: Literal["USD", "KRW"] = Field(default="USD", description="USD or KRW")
     krw_per_usd: Decimal | None = Field(
         default=None, gt=0, description="what a dollar costs, where currency is KRW"

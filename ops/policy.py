@@ -7,12 +7,15 @@ from datetime import date
 from typing import Any
 
 from infra.core.cost.resource import Resource
+from infra.core.errors import TerraceError
 from infra.policy import exceptions
-from infra.policy.facts import facts_of
+from infra.policy.facts import facts_from, facts_of
 from infra.policy.judging import Finding, judge
 from infra.policy.table import RULES
 from infra.settings import Settings
 from ops.cost.answer import Table
+from ops.report.findings import Finding as Told
+from ops.report.plan import Plan
 
 PACK = "infra/policy/pack"
 """What `--policy-pack` and the Automation API's `policy_packs` are given, from the project's root."""
@@ -25,6 +28,27 @@ def findings(resources: Sequence[Resource], settings: Settings, today: date) -> 
         TerraceError: exceptions.yaml has faults.
     """
     return judge(resources, facts_of(settings, today), RULES, exceptions.read())
+
+
+def judged(plan: Plan, today: date) -> list[Told]:
+    """What breaks a rule in what a plan comes to, for its report; nothing where the plan does not show the whole.
+
+    Raises:
+        TerraceError: exceptions.yaml has faults.
+    """
+    if not plan.whole or plan.refusals:
+        return []
+    try:
+        facts = facts_from(plan.config, plan.stack, today)
+    except TerraceError:
+        return []  # the program refuses the same settings, and the report says so
+    found = judge(plan.after, facts, RULES, exceptions.read())
+    told = [
+        Told(each.rule, each.control, each.severity, each.urn, each.message, each.remedy, each.enforcement)
+        for each in found
+        if not each.excepted
+    ]
+    return sorted(told, key=lambda each: not each.blocks)
 
 
 def data(found: Sequence[Finding]) -> list[dict[str, Any]]:

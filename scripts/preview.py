@@ -21,8 +21,8 @@ import yaml
 from infra.core.cost import DEFAULT, Usage, read_usage
 from infra.core.errors import Fault, TerraceError
 from infra.core.prices import PriceBook, load
+from ops import policy, stackfile
 from ops import report as reports
-from ops import stackfile
 from ops.adapters import preview as engine
 from ops.report.make import Report
 from ops.report.sticky import place
@@ -46,7 +46,10 @@ Stack = Annotated[str, typer.Option("--stack", "-s", help="the stack")]
 As = Annotated[Form, typer.Option("--output", help="how the report is printed")]
 Book = Annotated[str, typer.Option("--book", help="a price book in place of the settings'")]
 UsageFile = Annotated[Path | None, typer.Option("--usage", help="a YAML file of measured use")]
-Findings = Annotated[Path | None, typer.Option("--findings", help="what the policy pack found, as JSON")]
+Findings = Annotated[
+    Path | None,
+    typer.Option("--findings", help="what the rules found, as JSON; without it they are judged here"),
+]
 Comment = Annotated[
     Path | None, typer.Option("--comment", help="write the pull request's comment there; empty: say nothing")
 ]
@@ -168,7 +171,11 @@ def _report(
     comment: Path | None,
     output: Form,
 ) -> None:
-    broken = [] if findings is None else reports.read_findings(_read(findings), where=findings.name)
+    broken = (
+        policy.judged(plan, _today())
+        if findings is None
+        else reports.read_findings(_read(findings), where=findings.name)
+    )
     found = reports.report(plan, today=_today(), book=_book(book), usage=_usage(usage), findings=broken)
     if comment is not None:
         stackfile.write(comment, reports.markdown(found))

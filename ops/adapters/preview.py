@@ -29,7 +29,8 @@ def preview(
     Raises:
         TerraceError: it printed no JSON: no such stack, no backend, no program.
     """
-    packs = [part for each in policy_packs for part in ("--policy-pack", each)]
+    # Whole paths: the engine starts a pack from the program's directory, infra/, and would look for it there.
+    packs = [part for each in policy_packs for part in ("--policy-pack", str(Path(each).resolve()))]
     saved = ["--save-plan", plan] if plan else []
     done = _run(
         ["pulumi", "preview", "--json", *SHOWN, *packs, *saved, "--stack", stack], work_dir, environment

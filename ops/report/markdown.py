@@ -83,8 +83,8 @@ def _findings(found: Report) -> Iterator[str]:
             _code(each.rule),
             _text(each.control),
             _text(each.severity),
-            _code(each.urn.rpartition("::")[2]),
-            _text(f"{each.message} {each.remedy}"),
+            _code(each.urn.rpartition("::")[2]) if each.urn else "the stack",
+            _text(f"{each.message}. {each.remedy}"),
         )
         for each in found.findings
     ]

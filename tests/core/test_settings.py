@@ -53,9 +53,26 @@ def test_the_two_stack_files_hold_nothing_that_is_unknown(name: str) -> None:
     with pytest.raises(TerraceError) as refused:
         from_file(path)
     assert {fault.path for fault in refused.value.faults} == {
-        "terrace:ami", "terrace:alarmEmail", "terrace:tags.owner",
+        "terrace:ami", "terrace:alarmEmail", "terrace:tags.owner", "terrace:budget.monthly",
     }  # fmt: skip
     assert "scripts/account.py ami" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("account", "path", "said"),
+    [
+        ({"repository": "no-slash"}, "repository", "OWNER/NAME"),
+        ({"stacks": []}, "stacks", "no stack would get a role"),
+        ({"stacks": ["prod", "Prod!"]}, "stacks", "no name of a stack"),
+        ({"stacks": ["workflow-a"]}, "stacks", "beginning neither with workflow"),
+        ({"stacks": ["dev", "dev-2"]}, "stacks", "the role of dev would reach both"),
+        ({"trails": True}, "trails", "did you mean 'trail'"),
+    ],
+)
+def test_a_wrong_setting_of_an_account_is_refused_with_its_bound(
+    account: dict[str, Any], path: str, said: str
+) -> None:
+    assert said in faults_of(terrace__account=account)[f"terrace:account.{path}"]
 
 
 @pytest.mark.parametrize(

@@ -39,12 +39,14 @@ def test_prod_is_stopped_in_the_preview_with_rule_reason_and_remedy(project: Any
 
 
 @pytest.mark.drill
-def test_dev_is_told_and_goes_on_and_an_update_is_judged_too(project: Any) -> None:
-    done = project.up(*WITH_PACK)
+def test_dev_is_told_and_goes_on_and_an_update_is_judged_too(standing: Any) -> None:
+    standing.write(logRetentionDays=60)
+    done = standing.up(*WITH_PACK)
     assert "[advisory]" in done.stdout
     assert "budget-present" in done.stdout
     assert "[mandatory]" not in done.stdout
-    project.up("--expect-no-changes", *WITH_PACK)
+    groups = standing.client("logs").describe_log_groups()["logGroups"]
+    assert {each["retentionInDays"] for each in groups} == {60}
 
 
 @pytest.mark.drill
@@ -60,8 +62,6 @@ def test_an_update_of_prod_makes_nothing_that_breaks_a_rule(project: Any) -> Non
 def test_a_rule_that_crashes_blocks_prod_and_says_so(project: Any, tmp_path: Path) -> None:
     python = ROOT / ".venv" / "bin" / "python"
     pack = executable(tmp_path / "pack", CRASHING.format(python=python))
-    told = project.pulumi("preview", *pack)
-    assert "the rule itself failed (ZeroDivisionError)" in told.stdout
     project.write(environment="prod", ami="ami-0123456789abcdef0")
     done = project.pulumi("preview", *pack, check=False)
     assert done.returncode != 0

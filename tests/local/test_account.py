@@ -97,6 +97,7 @@ def test_prod_stands_in_a_state_bucket_with_its_own_key_and_its_secrets_are_fill
         path.read_text()
         .replace('alarmEmail: ""', "alarmEmail: a@example.com")
         .replace('owner: ""', "owner: a@example.com")
+        .replace('monthly: ""', 'monthly: "150"')
     )
     login = (
         'export PULUMI_BACKEND_URL="s3://terrace-state-123456789012?region=ap-northeast-2'

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 
+from tools import comment
+
+ROOT = Path(__file__).parents[2]
 FOLDER = Path(__file__).parents[2] / ".github" / "workflows"
 WORKFLOWS: dict[str, Any] = {
     path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.yml"))
@@ -96,3 +104,69 @@ def test_every_up_is_refused_where_the_stack_would_move_on_the_ladder(name: str)
     runs = " ".join(step.get("run", "") for step in steps(name))
     assert "scripts/ci.py save" in runs
     assert "pulumi up" not in runs
+
+
+VALUES = {"STRATEGY": "rolling", "STACK": "dev"}
+"""What a variable holds that has to be of a closed list; any other is a word."""
+
+
+def calls() -> Iterator[tuple[str, list[str]]]:
+    """Every program of this project that a workflow runs, with its arguments as the shell would give them."""
+    for name in WORKFLOWS:
+        for step in steps(name):
+            for line in str(step.get("run", "")).replace("\\\n", " ").splitlines():
+                words = shlex.split(line, comments=True)
+                for index, word in enumerate(words):
+                    if re.fullmatch(r"scripts/\w+\.py|tools\.\w+", word) and index < 3:
+                        given = []
+                        for each in words[index + 1 :]:
+                            if each[:1] in ("|", ">", "&"):
+                                break
+                            given.append(
+                                re.sub(r"\$\{?(\w+)\}?", lambda found: VALUES.get(found[1], "word"), each)
+                            )
+                        yield word, given
+
+
+@pytest.mark.parametrize("call", list(calls()), ids=lambda call: " ".join([call[0], *call[1][:2]]))
+def test_every_call_of_a_workflow_is_one_that_the_program_takes(
+    call: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path, given = call
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "release").mkdir()
+    (tmp_path / "release" / "word.tar.gz").touch()
+    if path == "tools.comment":
+        assert comment.main(given, lambda *_: []) == 0
+        return
+    if path == "tools.setup":
+        assert (ROOT / "tools" / "setup" / "__main__.py").is_file()
+        return
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    group: Any = typer.main.get_command(module.app)
+    context = group.make_context(path, [*given], resilient_parsing=False)
+    name, command, rest = group.resolve_command(context, given)
+    command.make_context(name, rest, parent=context)
+
+
+def test_a_workflow_calls_every_program_that_its_page_names() -> None:
+    called = {path for path, _ in calls()}
+    assert {"scripts/ci.py", "scripts/policy.py", "scripts/preview.py", "tools.comment"} <= called
+
+
+def test_every_target_of_make_that_a_workflow_runs_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    run = {
+        found
+        for name in WORKFLOWS
+        for step in steps(name)
+        for found in re.findall(r"\bmake ([a-z-]+)", str(step.get("run", "")))
+    }
+    assert run <= targets
+    assert "setup" in run

@@ -21,6 +21,7 @@ from infra.policy.facts import facts_of
 from infra.policy.judging import judge
 from infra.policy.table import RULES
 from infra.settings import parse
+from ops import audit
 from ops.adapters.recorded import ACCOUNT
 
 from .conftest import DEV
@@ -280,3 +281,22 @@ def test_an_account_breaks_no_rule_and_costs_what_guardduty_sees(program: Run) -
     without = price_stack([each for each in found if BASELINE not in each.urn], book)
     assert whole.fixed == without.fixed
     assert whole.total.likely > without.total.likely
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_checkov_is_shown_every_thing_with_its_blocks_and_what_it_refers_to(program: Run, stage: str) -> None:
+    found = program({**EVERYTHING, "terrace:stage": stage})
+    shown = audit.plan(found.judged())
+    resources = shown["planned_values"]["root_module"]["resources"]
+    ours = [each for each in found.resources if each.custom and each.token.startswith("aws:")]
+    assert len({each["address"] for each in resources}) == len(resources) == len(ours)
+    boxes = [each["values"] for each in resources if each["type"] == "aws_instance"]
+    assert all(box["metadata_options"][0]["http_tokens"] == "required" for box in boxes)
+    (versions,) = [
+        each for each in shown["configuration"]["root_module"]["resources"]
+        if each["address"] == "aws_s3_bucket_versioning.uploads"
+    ]  # fmt: skip
+    assert versions["expressions"]["bucket"]["references"] == [
+        "aws_s3_bucket.uploads",
+        "aws_s3_bucket.uploads.id",
+    ]

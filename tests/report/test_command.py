@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ops.adapters.preview import preview as engine_preview
 from tests.report.support import BOX, INSTANCE, VOLUME, preview, same, state, step, update
 
 ROOT = Path(__file__).parents[2]
@@ -117,3 +118,31 @@ def test_a_recording_compared_with_itself_is_silent_and_holds_no_secret(tmp_path
     secure = [each["valueWo"] for each in inputs if each.get("type") == "SecureString"]
     assert len(secure) >= 2
     assert set(secure) == {"[secret]"}
+
+
+def test_a_policy_pack_is_handed_over_by_its_whole_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine starts it from infra/, so a path as a person types it in the clone would not be found."""
+    engine = tmp_path / "pulumi"
+    engine.write_text("#!/bin/sh\nprintf '{%s}' \"$*\"\n", encoding="utf-8")
+    engine.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
+    said = engine_preview(
+        tmp_path, "dev", {"PATH": f"{tmp_path}:/usr/bin:/bin"}, policy_packs=["infra/policy/pack"]
+    )
+    assert f"--policy-pack {tmp_path}/infra/policy/pack" in said
+
+
+def test_rules_are_judged_over_the_preview_where_nobody_brings_findings(tmp_path: Path) -> None:
+    path = tmp_path / "preview.json"
+    path.write_text(preview(step("create", None, state(VOLUME, "spare", {"type": "gp3", "size": 10}))))
+    said = json.loads(script("report", str(path), "--output", "json").stdout)
+    found = {each["rule"]: each for each in said["findings"]}
+    assert found["ebs-encrypted"]["urn"].endswith("::spare")
+    assert not found["ebs-encrypted"]["blocks"]
+    none = tmp_path / "findings.json"
+    none.write_text("[]")
+    brought = script("report", str(path), "--findings", str(none), "--output", "json")
+    assert json.loads(brought.stdout)["findings"] == []
