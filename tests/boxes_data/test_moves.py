@@ -36,7 +36,7 @@ pg_lsclusters -h | grep -q main || pg_createcluster 17 main
 echo "host all app 127.0.0.1/32 scram-sha-256" >> /etc/postgresql/17/main/pg_hba.conf
 echo "include_if_exists pg_hba-replication.conf" >> /etc/postgresql/17/main/pg_hba.conf
 echo "wal_level = logical" > /etc/postgresql/17/main/conf.d/10-terrace.conf
-systemctl start postgresql@17-main
+systemctl restart postgresql@17-main
 """
 ROWS = """
 create extension vector;

@@ -65,6 +65,8 @@ class Following:
         )
         large = self.source.sql("select count(*) from pg_largeobject_metadata", database=DATABASE)
         faults = []
+        if (level := self.source.sql("show wal_level")) != "logical":
+            faults.append(f"wal_level is {level}, and has to be logical: terrace-host install, and a restart")
         if bare:
             # To publish them would make the application's own updates fail.
             faults.append(
