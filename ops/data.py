@@ -16,10 +16,10 @@ from infra.core.errors import Fault, TerraceError
 
 PROGRAM = "terrace-data"
 SECONDS = 6 * 3600
-"""How long a verb may take; a copy that needs longer wants replication, which is not built."""
+"""How long a verb may take; a writer that may not be without its database so long is followed."""
 
 REFUSED_CODE, BUSY_CODE, PROPOSED_CODE = 4, 5, 10
-Verb = Literal["plan", "copy", "verify", "switch", "back", "provide"]
+Verb = Literal["plan", "copy", "follow", "verify", "switch", "back", "provide"]
 
 
 class RefusedError(TerraceError):

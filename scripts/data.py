@@ -64,6 +64,15 @@ def copy(
 
 @app.command()
 @command
+def follow(*, stack: Stack = "dev", output: Shown = Output.TABLE, yes: Yes = False) -> None:
+    """Copy while the application goes on, and let the copy follow it until `switch`, which then takes seconds."""
+    err.print("  Until `switch` or `back` the writer keeps what the copy has not taken up yet.", markup=False)
+    confirm(f"Copy the rows of {stack} and let the copy follow? Nothing is interrupted.", yes=yes)
+    _show(_asked(stack, "follow"), output)
+
+
+@app.command()
+@command
 def verify(*, stack: Stack = "dev", output: Shown = Output.TABLE) -> None:
     """Compare both: schema, rows, checksums, sequences, extensions, a vector query. Changes nothing."""
     found = _asked(stack, "verify")
@@ -74,10 +83,21 @@ def verify(*, stack: Stack = "dev", output: Shown = Output.TABLE) -> None:
 
 @app.command()
 @command
-def switch(*, stack: Stack = "dev", output: Shown = Output.TABLE, yes: Yes = False) -> None:
+def switch(
+    *,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick", help="after `follow`: count tables over 64 MiB, compare no checksums of them"
+        ),
+    ] = False,
+    stack: Stack = "dev",
+    output: Shown = Output.TABLE,
+    yes: Yes = False,
+) -> None:
     """Verify once more, write down the new writer, and let the application write to it."""
     confirm(f"Make the copy the writer of {stack}?", yes=yes)
-    _show(_asked(stack, "switch"), output)
+    _show(_asked(stack, "switch", *(["--quick"] if quick else [])), output)
 
 
 @app.command()

@@ -89,7 +89,7 @@ def _answers(zone: Any, wanted: str) -> Iterator[Answer]:
             continue
         alias = record.alias_target or {}
         yield Answer(
-            kind=str(record.type_),
+            kind=str(record.type),
             values=tuple(str(each) for each in record.records or ()),
             ttl_seconds=int(record.ttl or 60),
             alias=str(alias.get("DNSName", "")).rstrip(".").lower(),

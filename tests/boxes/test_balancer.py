@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from embedded import balancer_agent as agent
-from embedded import balancers
+from embedded import balancers, managed
 from embedded.aws import balancers as shown
 from embedded.aws.server import ApiServer
 from infra.core.naming import FAKE_AMI
@@ -74,6 +74,19 @@ def found() -> Iterator[tuple[shown.LoadBalancer, str]]:
             Conditions=[{"Field": "path-pattern", "PathPatternConfig": {"Values": ["/api/*", "/ws/*"]}}],
             Actions=[{"Type": "forward", "TargetGroupArn": groups["backend"]}],
         )  # fmt: skip
+        zone = client("route53").create_hosted_zone(Name="example.com", CallerReference="a")["HostedZone"][
+            "Id"
+        ]
+        alias = {
+            "HostedZoneId": "Z2P70J7EXAMPLE", "DNSName": balancer["DNSName"], "EvaluateTargetHealth": True
+        }  # fmt: skip
+        plain = {"TTL": 60, "ResourceRecords": [{"Value": "198.18.0.7"}]}
+        for name, record in (("app", {"AliasTarget": alias}), ("box", plain)):
+            change = {"Name": f"{name}.example.com", "Type": "A", **record}
+            client("route53").change_resource_record_sets(
+                HostedZoneId=zone,
+                ChangeBatch={"Changes": [{"Action": "CREATE", "ResourceRecordSet": change}]},
+            )
         (one,) = shown.balancers()
         yield one, instance["InstanceId"]
     finally:
@@ -99,6 +112,17 @@ def test_its_machine_has_the_address_that_its_name_leads_to(found: tuple[shown.L
     (private,) = balancers.private([balancer], {IPv4Address("10.20.0.254")}).values()
     made = balancers.box(balancer, private, public)
     assert (made.public_ip, made.private_ip) == (pool[1], IPv4Address("10.20.0.253"))
+
+
+def test_a_name_in_route_53_leads_to_an_address_or_by_an_alias_to_the_balancers(
+    found: tuple[shown.LoadBalancer, str],
+) -> None:
+    placed = {found[0].dns_name: IPv4Address("198.18.0.2")}
+    for name, address, seconds in (("app", "198.18.0.2", 5), ("box", "198.18.0.7", 60)):
+        reply = managed.resolve(placed, f"{name}.example.com", "A")
+        assert reply is not None
+        (record,) = reply.records
+        assert (record.value, record.ttl_seconds) == (address, seconds)
 
 
 def test_a_group_without_targets_answers_503_and_a_path_goes_to_its_own_group(

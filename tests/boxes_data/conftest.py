@@ -113,6 +113,18 @@ def _made(api: ApiServer, machines: Machines) -> Cloud:
                 }
             ],
         )
+    # As a climb has it: the database reaches the box that it follows.
+    ec2.authorize_security_group_ingress(
+        GroupId=groups["app"],
+        IpPermissions=[
+            {
+                "IpProtocol": "tcp",
+                "FromPort": 5432,
+                "ToPort": 5432,
+                "UserIdGroupPairs": [{"GroupId": groups["database"]}],
+            }
+        ],
+    )
     rds.create_db_subnet_group(
         DBSubnetGroupName="database", DBSubnetGroupDescription="database", SubnetIds=subnets[1:]
     )

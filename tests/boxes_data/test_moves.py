@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bench.served import note
 from infra.core.naming import DATABASE_PASSWORD, DATABASE_WRITER, UNSET
 from tests.boxes_data.conftest import REGION, Cloud, secret, until
 
@@ -21,9 +22,11 @@ SHIPPED = (
     "infra/__init__.py",
     "infra/core/__init__.py",
     "infra/core/errors.py",
+    "infra/core/memory.py",
     "infra/core/naming.py",
     "infra/host/__init__.py",
     "infra/host/box/__init__.py",
+    "infra/host/box/system.py",
     *(f"infra/host/box/{room}/*.py" for room in ("backup", "data")),
 )
 PARAMETERS = "/terrace/dev"
@@ -31,7 +34,9 @@ CLUSTER = """
 set -e
 pg_lsclusters -h | grep -q main || pg_createcluster 17 main
 echo "host all app 127.0.0.1/32 scram-sha-256" >> /etc/postgresql/17/main/pg_hba.conf
-systemctl start postgresql@17-main
+echo "include_if_exists pg_hba-replication.conf" >> /etc/postgresql/17/main/pg_hba.conf
+echo "wal_level = logical" > /etc/postgresql/17/main/conf.d/10-terrace.conf
+systemctl restart postgresql@17-main
 """
 ROWS = """
 create extension vector;
@@ -201,6 +206,46 @@ def test_sessions_that_keep_writing_end_with_the_fence_and_lose_nothing_that_was
     assert mover.application("rds", "select count(*) from receipts where merchant = 'live'") == live
     assert mover.run("verify")["differences"] == []
     mover.run("back")
+
+
+LEFT_BEHIND = "select (select count(*) from pg_replication_slots) + (select count(*) from pg_publication)"
+DOOR = "find /etc/postgresql/17/main /etc/systemd/system -name '*replication*' | wc -l"
+
+
+def test_a_copy_that_follows_loses_no_acknowledged_write_and_leaves_nothing_behind(mover: Mover) -> None:
+    found = mover.cloud.client("ssm").get_parameter(
+        Name=f"{PARAMETERS}/{DATABASE_PASSWORD}", WithDecryption=True
+    )
+    mover.cloud.sh("app", f"export PGPASSWORD='{found['Parameter']['Value']}'\n{WRITER}")
+    mover.run("follow")
+    assert "terrace_move" not in json.dumps(mover.run("plan", code=10))
+    before = int(mover.box("select count(*) from receipts"))
+    until(lambda: int(mover.box("select count(*) from receipts")) > before)
+    switched = mover.run("switch")
+    note(f"followed {switched['rows']} rows: {switched['pause_seconds']} s without a writer")
+    assert (switched["differences"], switched["writer"]["end"]) == ([], "rds")
+    rows = mover.box("select count(*) from receipts")
+    assert mover.application("rds", "select count(*) from receipts") == rows
+    assert mover.application("rds", "insert into receipts (merchant) values ('on') returning 1") == "1"
+    assert "not permitted to log in" in mover.application("box", "select 1", fails=True)
+    assert mover.box(LEFT_BEHIND) == "0"
+    assert mover.cloud.sh("app", DOOR) == "0"
+    mover.run("copy")
+    assert mover.run("switch")["writer"]["end"] == "box"
+
+
+def test_a_copy_that_followed_is_given_up_and_no_slot_keeps_the_log(mover: Mover) -> None:
+    mover.run("follow")
+    assert mover.run("plan", code=10)["kept_for_follower"]
+    mover.run("back")
+    assert mover.box(LEFT_BEHIND) == "0"
+    assert mover.application("box", "insert into receipts (merchant) values ('on') returning 1") == "1"
+
+
+def test_a_table_without_a_key_is_refused_before_its_updates_would_fail(mover: Mover) -> None:
+    mover.box("set role app; create table bare (n int)")
+    assert "without a primary key cannot be followed: public.bare" in mover.run("follow", code=4)
+    mover.box("drop table bare")
 
 
 def test_a_copy_that_is_killed_begins_anew_or_is_taken_back(mover: Mover) -> None:

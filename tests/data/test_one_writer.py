@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -49,6 +49,10 @@ class Database:
     rows: int = 0
     may_write: bool = False
 
+    @property
+    def is_ours(self) -> bool:
+        return self.name == BOX
+
     def mark(self) -> Mark:
         return self.found
 
@@ -83,6 +87,12 @@ class Database:
     def close(self, epoch: int) -> None:
         self.life.change()
         self.found = Mark(State.COPIED, epoch)
+
+    def follow(self, epoch: int) -> None:
+        self.life.change()
+        self.found = Mark(State.FOLLOWING, epoch)
+
+    unlisten = follow
 
     def open(self, epoch: int) -> None:
         self.life.change()
@@ -132,9 +142,109 @@ class Stack:
 def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
     monkeypatch.setattr(work.shutil, "chown", lambda *_: None)
     monkeypatch.setattr(
-        compare, "census", lambda end: Census((), {"receipts": (end.rows, "sum")}, {}, {}, {}, 0)
+        compare, "census", lambda end, _=(): Census((), {"receipts": (end.rows, "sum")}, {}, {}, {}, 0)
     )
     return Stack(tmp_path)
+
+
+@dataclass
+class Pretended:
+    """Replication, as far as a move sees it; `standing` are the databases that have a subscription."""
+
+    source: Database
+    target: Database
+    listener: set[str]
+    keep_mib: int
+
+    def refusals(self) -> list[str]:
+        return []
+
+    def stands(self) -> bool:
+        return self.target.name in self.listener
+
+    def begin(self, _: Any) -> None:
+        self.source.life.change()
+        self.listener.add(self.target.name)
+        self.target.rows = self.source.rows
+
+    def wait(self, _: Any) -> None:
+        assert self.stands()
+
+    def drain(self) -> None:
+        assert not self.source.may_write
+        assert self.stands()
+
+    def set_sequences(self) -> None:
+        self.target.life.change()
+
+    def lag_bytes(self) -> int:
+        return 0
+
+    def slot(self) -> str:
+        return ""
+
+    def end(self) -> None:
+        self.target.life.change()
+        self.listener.discard(self.target.name)
+
+
+@pytest.fixture
+def followed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """The same with a way to follow."""
+    monkeypatch.setattr(work, "Following", Pretended)
+    monkeypatch.setattr(work.Path, "chmod", lambda *_: None)
+    stack.move = replace(stack.move, listener=cast("Any", set()))
+    return stack
+
+
+def follow_and_switch(stack: Stack) -> None:
+    stack.move.follow(lambda _: None)
+    stack.move.switch(lambda _: None)
+
+
+@pytest.mark.parametrize("changes", range(14))
+def test_a_move_by_following_cut_at_any_change_has_one_writer_at_most_and_ends_by_the_same_commands(
+    followed: Stack, changes: int
+) -> None:
+    followed.life.left = changes
+    with pytest.raises(CutError):
+        follow_and_switch(followed)
+    followed.life.left = 10_000
+    assert len(followed.writers()) <= 1
+    try:
+        followed.move.switch(lambda _: None)
+    except DifferentError:
+        assert followed.writers() == [BOX]
+        follow_and_switch(followed)
+    assert followed.writers() == [RDS]
+    assert followed.rds.rows == 2000
+    assert not followed.move.listener, "a subscription was left behind"
+
+
+@pytest.mark.parametrize("changes", range(14))
+def test_a_move_by_following_cut_at_any_change_goes_back_unless_it_was_written_down(
+    followed: Stack, changes: int
+) -> None:
+    followed.life.left = changes
+    with pytest.raises(CutError):
+        follow_and_switch(followed)
+    followed.life.left = 10_000
+    if followed.move.record.read().end == BOX:
+        followed.move.back(lambda _: None)
+        assert followed.writers() == [BOX]
+        assert not followed.move.listener, "a subscription was left behind"
+    else:
+        followed.move.switch(lambda _: None)
+        assert followed.writers() == [RDS]
+
+
+def test_a_followed_copy_that_differs_is_not_switched_to_and_the_writer_writes_on(followed: Stack) -> None:
+    followed.move.follow(lambda _: None)
+    followed.rds.rows = 1999
+    with pytest.raises(DifferentError, match="1999 rows"):
+        followed.move.switch(lambda _: None)
+    assert followed.writers() == [BOX]
+    assert followed.rds.found.state is State.FOLLOWING
 
 
 @pytest.mark.parametrize("changes", range(12))

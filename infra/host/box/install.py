@@ -53,7 +53,7 @@ IDS = {
 PACKAGES = ("logrotate", "nginx", "unattended-upgrades")
 ROLE_PACKAGES = {
     "single": ("nodejs", "openjdk-21-jre-headless", "pgbackrest", "postgresql-17", "postgresql-17-pgvector"),
-    "backend": ("openjdk-21-jre-headless",),
+    "backend": ("openjdk-21-jre-headless", "postgresql-client-17"),
     "frontend": ("nodejs",),
 }
 _CREATE_NO_CLUSTER = "create_main_cluster = false\nadd_include_dir = 'conf.d'\n"

@@ -45,6 +45,8 @@ local   all             postgres                                peer
 local   postgres        terrace_metrics                         peer map=metrics
 local   all             all                                     peer
 host    all             app             127.0.0.1/32            scram-sha-256
+# Only while terrace-data lets another database follow this one.
+include_if_exists pg_hba-replication.conf
 """
 _DROP_IN = """\
 [Unit]

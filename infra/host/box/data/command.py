@@ -20,12 +20,13 @@ from infra.core.errors import Fault, TerraceError
 from infra.host.box.backup.box import DATA
 from infra.host.box.data.application import authorities
 from infra.host.box.data.ends import End
+from infra.host.box.data.listener import BoxListener
 from infra.host.box.data.record import BOX, RDS, Record, Writer
 from infra.host.box.data.work import DifferentError, Move
 
 LOCK = Path("/run/terrace/data.lock")
 OK, FAILED, REFUSED, BUSY, PROPOSED = 0, 1, 4, 5, 10
-CHANGING = ("copy", "switch", "back", "provide")
+CHANGING = ("copy", "follow", "switch", "back", "provide")
 
 
 class _BusyError(DifferentError):
@@ -65,8 +66,10 @@ def _verb(move: Move, given: argparse.Namespace, step: Callable[[str], None]) ->
             return move.copy(step, rehearse=given.rehearse)
         case "verify":
             return move.verify()
+        case "follow":
+            return move.follow(step)
         case "switch":
-            return move.switch(step)
+            return move.switch(step, quick=given.quick)
         case "provide":
             return move.provide(step)
         case _:
@@ -75,13 +78,16 @@ def _verb(move: Move, given: argparse.Namespace, step: Callable[[str], None]) ->
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="terrace-data", description="Moves the rows between box and RDS.")
-    parser.add_argument("verb", choices=("plan", "copy", "verify", "switch", "back", "provide"))
+    parser.add_argument("verb", choices=("plan", "copy", "follow", "verify", "switch", "back", "provide"))
     parser.add_argument("--region", required=True)
     parser.add_argument("--parameters", required=True, help="path of the stack's parameters, as /terrace/dev")
     parser.add_argument("--endpoint", required=True, help="HOST:PORT of the RDS instance")
     parser.add_argument("--master-secret", required=True, help="ARN of the secret that RDS manages")
     parser.add_argument("--storage-gib", type=int, required=True, help="storage of the RDS instance")
     parser.add_argument("--rehearse", action="store_true", help="copy, and fence nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="switch: count large tables, no checksums of them"
+    )
     return parser
 
 
@@ -122,6 +128,7 @@ def _found(given: argparse.Namespace, boto3: Any) -> Move:
             RDS: given.storage_gib * 1024**3,
             BOX: shutil.disk_usage(DATA if DATA.exists() else Path("/")).free,
         },
+        BoxListener(),
     )
 
 

@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from infra.host.box.data.ends import DATABASE, End
 
 OURS = "not in ('pg_catalog', 'information_schema')"
+UNMOVED = ("--no-publications", "--no-subscriptions")
+"""What of a database belongs to the move itself; a subscription's definition holds a password."""
 NEAREST = 10
 """How many neighbours a vector query asks for."""
 SHOWN_LINES = 5
@@ -39,21 +41,25 @@ def version(text: str) -> tuple[int, ...]:
     return tuple(int(each) for each in re.findall(r"\d+", text))
 
 
-def census(end: End) -> Census:
-    """Reads it all; nothing may write meanwhile."""
-    said = end.run(
-        ["pg_dump", "--schema-only", "--no-owner", "--no-privileges", "--no-publications", "-d", DATABASE]
-    )
+def larger(end: End, most_bytes: int) -> frozenset[str]:
+    """The tables that take more than so many bytes, indexes not counted."""
+    return frozenset(_names(end, f"relkind in ('r', 'm') and pg_table_size(c.oid) > {most_bytes}"))
+
+
+def census(end: End, counted: Collection[str] = ()) -> Census:
+    """Reads it all; nothing may write meanwhile. Tables of `counted` have their rows counted and nothing more."""
+    said = end.run(["pg_dump", "--schema-only", "--no-owner", "--no-privileges", *UNMOVED, "-d", DATABASE])
     schema = tuple(line for line in said.splitlines() if not _UNSAID.match(line))
     return Census(
         schema,
-        {name: _rows(end, name) for name in _names(end, "relkind in ('r', 'm')")},
-        {
-            name: end.sql(f"select last_value || ' ' || is_called from {name}", database=DATABASE)
-            for name in _names(end, "relkind = 'S'")
-        },
+        _rows(end, _names(end, "relkind in ('r', 'm')"), counted),
+        _sequences(end, _names(end, "relkind = 'S'")),
         extensions(end),
-        {f"{table}.{column}": _nearest(end, table, column) for table, column in _vectors(end)},
+        {
+            f"{table}.{column}": _nearest(end, table, column)
+            for table, column in _vectors(end)
+            if table not in counted
+        },
         int(end.sql("select count(*) from pg_largeobject_metadata", database=DATABASE)),
     )
 
@@ -125,15 +131,29 @@ def _names(end: End, condition: str) -> list[str]:
     return names
 
 
-def _rows(end: End, table: str) -> tuple[int, str]:
+def _rows(end: End, tables: Sequence[str], counted: Collection[str]) -> dict[str, tuple[int, str]]:
     """Count and a checksum that does not depend on order: two sums of 64-bit hashes of the row's text."""
-    found = end.sql(
-        "select count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0), "
-        f"coalesce(sum(hashtextextended(t::text, 1)::numeric), 0) from {table} t",
-        database=DATABASE,
+    asked = ", ".join(f"coalesce(sum(hashtextextended(t::text, {seed})::numeric), 0)" for seed in (0, 1))
+    found = _together(
+        end,
+        [f"select count(*), {'null, null' if name in counted else asked} from {name} t" for name in tables],
     )
-    count, one, other = found.split("|")
-    return int(count), f"{int(one) & (2**64 - 1):016x}{int(other) & (2**64 - 1):016x}"
+    values = {}
+    for name, (count, *sums) in zip(tables, found, strict=True):
+        checksum = "".join(f"{int(each) & (2**64 - 1):016x}" for each in sums if each)
+        values[name] = (int(count), checksum or "not compared")
+    return values
+
+
+def _sequences(end: End, names: Sequence[str]) -> dict[str, str]:
+    found = _together(end, [f"select last_value, is_called from {name}" for name in names])
+    return {name: " ".join(each) for name, each in zip(names, found, strict=True)}
+
+
+def _together(end: End, queries: Sequence[str]) -> list[list[str]]:
+    """One row of each query, all in one session: a program for each would take longer than the queries."""
+    said = end.sql(";\n".join(queries), database=DATABASE) if queries else ""
+    return [line.split("|") for line in said.splitlines()]
 
 
 def _vectors(end: End) -> list[tuple[str, str]]:

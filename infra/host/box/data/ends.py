@@ -32,6 +32,8 @@ class State(StrEnum):
     ABSENT = "absent"
     """There is no such database, or nothing of ours in it."""
     COPYING = "copying"
+    FOLLOWING = "following"
+    """Takes up what the writer writes, by replication; the application cannot log in."""
     COPIED = "copied"
     """Whole and closed: the application may look at it, and not write."""
     FENCED = "fenced"
@@ -127,11 +129,22 @@ class End:
         self.sql(f"begin; alter role {ROLE} nologin; {_comment(State.FENCED, epoch)} commit;")
         self._end_sessions()
 
+    def follow(self, epoch: int) -> None:
+        """Marks a copy that is whole and follows the writer."""
+        self.sql(_comment(State.FOLLOWING, epoch))
+
     def close(self, epoch: int) -> None:
         """Lets the application look at a whole copy, and not write."""
         self.sql(
             f"begin; alter database {DATABASE} set default_transaction_read_only = on; "
             f"alter role {ROLE} login; {_comment(State.COPIED, epoch)} commit;"
+        )
+
+    def unlisten(self, epoch: int) -> None:
+        """Takes a close() back where the copy goes on following."""
+        self.sql(
+            f"begin; alter database {DATABASE} reset default_transaction_read_only; "
+            f"alter role {ROLE} nologin; {_comment(State.FOLLOWING, epoch)} commit;"
         )
 
     def open(self, epoch: int) -> None:

@@ -1,6 +1,8 @@
 """The only place for the steps of a move and their order: each is idempotent, and begins from what is marked.
 
     writer open, target absent -> (copy) writer fenced, target copying -> target copied -> (switch) recorded, opened
+    writer open, target absent -> (follow) target copying -> target following -> (switch) writer fenced, target
+                                  copied -> recorded, opened
 
 At no moment do both take the application's writes: the target is opened after the source was fenced and after the
 record names it; `back` opens the source again only while the record still names it.
@@ -12,7 +14,8 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ from infra.core.errors import Fault, TerraceError
 from infra.host.box.backup.box import POSTGRES
 from infra.host.box.data import compare
 from infra.host.box.data.ends import DATABASE, ROLE, End, Mark, State
+from infra.host.box.data.follow import Following, Listener
 from infra.host.box.data.record import Record, Writer
 
 JOBS = "2"
@@ -28,6 +32,11 @@ SPARE_BYTES = 1024**3
 GROWTH = 1.3
 """What a restored database and its write-ahead log may need beside its size on the source."""
 
+QUICK_BYTES = 64 * 1024**2
+LEAST_KEPT_MIB = 512
+"""Of the write-ahead log for a follower; more where half of the free disk is more."""
+
+_KEY = re.compile(r"^\d+; \d+ \d+ CONSTRAINT ")
 _EXTENSION = re.compile(r"^\d+; .* (EXTENSION|COMMENT - EXTENSION) ")
 
 OnStep = Callable[[str], Any]
@@ -46,6 +55,7 @@ class Move:
     record: Record
     scratch: Path
     room: Mapping[str, int]
+    listener: Listener | None = None
 
     def _sides(self) -> tuple[Writer, End, End]:
         writer = self.record.read()
@@ -65,6 +75,8 @@ class Move:
             "tables": source.tables(),
             "next": self._next(marks[source.name], marks[target.name]),
             "refused": self._refusals(source, target),
+            "cannot_follow": self._follows(source, target).refusals() if self.listener else ["not from here"],
+            "kept_for_follower": self._follows(source, target).slot() if source.is_ours else "",
         }
 
     def provide(self, on_step: OnStep) -> dict[str, Any]:
@@ -97,6 +109,7 @@ class Move:
             raise DifferentError(
                 Fault(source.name, "is fenced, nothing could be rehearsed", "Go on: copy, or back")
             )
+        self._end_following(source, target)
         kept = target.empty(epoch, self.record.verifier())
         if kept:
             on_step(f"{target.name} keeps its earlier database as {kept}")
@@ -105,7 +118,7 @@ class Move:
             dump = Path(directory) / "dump"
             shutil.chown(directory, POSTGRES)
             on_step(f"dumping {source.name}")
-            source.run(["pg_dump", "-Fd", "-j", JOBS, "-f", str(dump), "-d", DATABASE])
+            source.run(["pg_dump", "-Fd", "-j", JOBS, *compare.UNMOVED, "-f", str(dump), "-d", DATABASE])
             dumped = time.monotonic()
             on_step(f"restoring into {target.name}")
             self._restore(source, target, dump)
@@ -122,6 +135,45 @@ class Move:
             "seconds": round(time.monotonic() - began, 1),
         }
 
+    def follow(self, on_step: OnStep) -> dict[str, Any]:
+        """Copies while the application goes on, and lets the copy follow; returns when it has nearly caught up.
+
+        Raises:
+            DifferentError: a reason of `plan` stands against it, or the source cannot be followed.
+            TerraceError: a step failed; the same command begins anew, `back` gives the copy up.
+        """
+        writer, source, target = self._sides()
+        following = self._follows(source, target)
+        began = time.monotonic()
+        if target.mark().state is State.FOLLOWING and following.stands():
+            following.wait(on_step)
+            return self._followed(following, began, kept="")
+        self._refuse([*self._refusals(source, target), *following.refusals()])
+        if source.mark().state is State.FENCED:
+            raise DifferentError(Fault(source.name, "is fenced already", "Go on: copy, or back"))
+        following.end()
+        epoch = writer.epoch + 1
+        kept = target.empty(epoch, self.record.verifier())
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.scratch, prefix="terrace-copy-") as directory:
+            dump = Path(directory) / "dump"
+            shutil.chown(directory, POSTGRES)
+            on_step(f"making the tables of {source.name} on {target.name}")
+            source.run(["pg_dump", "-Fc", "--schema-only", *compare.UNMOVED, "-f", str(dump), "-d", DATABASE])
+            for name in compare.extensions(source):
+                target.sql(f'create extension if not exists "{name}"', database=DATABASE)
+            self._restore_part(target, dump, "pre-data", lambda line: not _EXTENSION.match(line))
+            # Without its key a table cannot take up changed rows; the other indexes wait for the rows.
+            self._restore_part(target, dump, "post-data", lambda line: bool(_KEY.match(line)))
+            following.begin(on_step)
+            following.wait(on_step)
+            on_step("making the other indexes")
+            self._restore_part(target, dump, "post-data", lambda line: not _KEY.match(line))
+        target.sql("analyze", database=DATABASE)
+        following.wait(on_step)
+        target.follow(epoch)
+        return self._followed(following, began, kept=kept)
+
     def verify(self) -> dict[str, Any]:
         """Every difference between writer and copy, none when they are the same.
 
@@ -130,7 +182,11 @@ class Move:
         """
         _, source, target = self._sides()
         self._need(source, target)
-        one, other = compare.census(source), compare.census(target)
+        return self._compared(source, target)
+
+    def _compared(self, source: End, target: End, counted: Collection[str] = ()) -> dict[str, Any]:
+        with ThreadPoolExecutor(2) as pool:
+            one, other = pool.map(lambda end: compare.census(end, counted), (source, target))
         return {
             "tables": len(one.tables),
             "rows": sum(count for count, _ in one.tables.values()),
@@ -139,18 +195,25 @@ class Move:
             "differences": compare.differences(one, other),
         }
 
-    def switch(self, on_step: OnStep) -> dict[str, Any]:
+    def switch(self, on_step: OnStep, *, quick: bool = False) -> dict[str, Any]:
         """Verifies, writes down the new writer, opens it. Cut short after the record, the same command opens it.
+
+        Where the target follows, the writer is fenced here and opened again if anything goes wrong. `quick` then
+        counts the rows of tables over 64 MiB and compares no checksum of them.
 
         Raises:
             DifferentError: the copy differs, or there is none.
         """
         writer, source, target = self._sides()
+        if target.mark().state is State.FOLLOWING:
+            return self._switch_following(writer, source, target, on_step, quick=quick)
         if source.mark().state is State.COPIED:
             on_step(f"{source.name} was recorded as the writer; opening it")
             source.open(writer.epoch)
+            self._end_following(target, source)
             return {"writer": asdict(writer), "changed": True}
         if source.mark().state is State.OPEN and target.mark().state is State.FENCED:
+            self._end_following(target, source)
             return {"writer": asdict(writer), "changed": False}
         found = self.verify()
         self._refuse(found["differences"])
@@ -160,7 +223,41 @@ class Move:
         self.record.write(new)
         on_step(f"opening {target.name}")
         target.open(new.epoch)
+        self._end_following(source, target)
         return {"writer": asdict(new), "changed": True, **found}
+
+    def _switch_following(
+        self, writer: Writer, source: End, target: End, on_step: OnStep, *, quick: bool
+    ) -> dict[str, Any]:
+        following = self._follows(source, target)
+        following.wait(on_step)
+        counted = compare.larger(source, QUICK_BYTES) if quick else frozenset()
+        new = self.where[target.name]
+        new = Writer(writer.epoch + 1, new.end, new.host, new.port)
+        on_step(f"fencing {source.name}: the application writes no more")
+        began = time.monotonic()
+        source.fence(writer.epoch)
+        try:
+            following.drain()
+            following.set_sequences()
+            found = self._compared(source, target, counted)
+            self._refuse(found["differences"])
+            target.close(new.epoch)
+            self.record.write(new)
+        except TerraceError:
+            if self.record.read().end == source.name:
+                on_step(f"opening {source.name} again")
+                source.open(writer.epoch)
+                target.unlisten(new.epoch)
+            raise
+        target.open(new.epoch)
+        pause = time.monotonic() - began
+        on_step(f"{target.name} is the writer; the application could not write for {pause:.2f} s")
+        following.end()
+        return {
+            "writer": asdict(new), "changed": True, "pause_seconds": round(pause, 2),
+            "only_counted": sorted(counted), **found,
+        }  # fmt: skip
 
     def back(self, on_step: OnStep) -> dict[str, Any]:
         """Opens the writer again before a switch; what was copied is copied anew by the next `copy`.
@@ -184,10 +281,47 @@ class Move:
             )
         on_step(f"opening {source.name}: it never stopped being the writer")
         source.open(writer.epoch)
-        if found.state in (State.COPIED, State.COPYING):
+        self._end_following(source, target)
+        if found.state in (State.COPIED, State.COPYING, State.FOLLOWING):
             on_step(f"{target.name} is emptied")
             target.empty(writer.epoch, self.record.verifier())
         return {"writer": asdict(writer), "changed": True}
+
+    def _follows(self, source: End, target: End) -> Following:
+        if self.listener is None:
+            raise DifferentError(Fault("data", "cannot be followed from this box", "Use copy"))
+        keep = max(shutil.disk_usage(_existing(self.scratch)).free // 2 // 1024**2, LEAST_KEPT_MIB)
+        return Following(source, target, self.listener, keep)
+
+    def _followed(self, following: Following, began: float, *, kept: str) -> dict[str, Any]:
+        return {
+            "source": following.source.name,
+            "target": following.target.name,
+            "kept": kept,
+            "bytes": following.target.bytes(),
+            "lag_bytes": following.lag_bytes(),
+            "seconds": round(time.monotonic() - began, 1),
+        }
+
+    def _end_following(self, source: End, target: End) -> None:
+        """Takes away what replication left behind on either side."""
+        if self.listener is not None and source.is_ours:
+            self._follows(source, target).end()
+
+    def _restore_part(self, target: End, dump: Path, section: str, wanted: Callable[[str], bool]) -> None:
+        lines = target.run(["pg_restore", "-l", f"--section={section}", str(dump)]).splitlines()
+        contents = dump.parent / "contents"
+        chosen = [line for line in lines if line and not line.startswith(";") and wanted(line)]
+        if not chosen:
+            return
+        contents.write_text("".join(f"{line}\n" for line in chosen))
+        contents.chmod(0o644)
+        target.run(
+            [
+                "pg_restore", "--no-owner", "--no-privileges", f"--role={ROLE}", "--exit-on-error", "-L",
+                str(contents), "-d", DATABASE, str(dump),
+            ]
+        )  # fmt: skip
 
     def _restore(self, source: End, target: End, dump: Path) -> None:
         for name in compare.extensions(source):
@@ -236,11 +370,13 @@ class Move:
     def _next(self, source: Mark, target: Mark) -> str:
         if source.state is State.COPIED:
             return "switch"
+        if target.state is State.FOLLOWING:
+            return "switch; or back"
         if target.state is State.COPIED:
             return "verify, then switch; or back"
         if source.state is State.FENCED or target.state is State.COPYING:
             return "copy; or back"
-        return "copy"
+        return "follow, or copy"
 
     def _need(self, source: End, target: End) -> None:
         if target.mark().state is not State.COPIED:
