@@ -38,15 +38,17 @@ class Api:
             aws_secret_access_key="embedded",  # noqa: S106 the embedded cloud asks for no secret
             region_name=region,
         )
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
 
-    def client(self, service: str) -> Any:
-        """The client of that service; made once, as making one reads the service's whole model."""
+    def client(self, service: str, region: str = "") -> Any:
+        """The client of that service, in the stack's region where none is named; made once, as that takes long."""
+        region = region or self.region
         with self._lock:
-            if service not in self._clients:
-                self._clients[service] = self._session.client(
+            if (service, region) not in self._clients:
+                self._clients[service, region] = self._session.client(
                     service,
+                    region_name=region,
                     endpoint_url=self.endpoint,
                     config=Config(
                         retries={"max_attempts": 0},
@@ -54,7 +56,7 @@ class Api:
                         s3={"addressing_style": "path"},
                     ),
                 )
-            return self._clients[service]
+            return self._clients[service, region]
 
     def operation(self, action: str) -> OperationModel:
         """The model of `service.method`."""
@@ -105,7 +107,7 @@ class Api:
             ProviderError: it refused or failed.
         """
         try:
-            return self._invoke(call.action, self.parameters(call, scope))
+            return self._invoke(call.action, self.parameters(call, scope), scope.region)
         except ClientError as error:
             if call.missing_is_fine and is_absence(error):
                 return {}
@@ -172,9 +174,9 @@ class Api:
                 raise ProviderError(f"{wait.what} did not come within {wait.timeout_seconds:.0f} s")
             time.sleep(POLL_SECONDS)
 
-    def _invoke(self, action: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    def _invoke(self, action: str, parameters: Mapping[str, Any], region: str) -> dict[str, Any]:
         service, method = action.split(".")
-        answer: dict[str, Any] = getattr(self.client(service), method)(**parameters)
+        answer: dict[str, Any] = getattr(self.client(service, region), method)(**parameters)
         answer.pop("ResponseMetadata", None)
         return answer
 
