@@ -20,7 +20,7 @@ from infra.core.errors import Fault, TerraceError
 from infra.core.naming import DATABASE_ENDPOINT, DATABASE_PASSWORD, UNSET
 from infra.host.box.data import application as rds
 
-from .system import Facts, client, command, directory, facts, role, run, say, write
+from .system import Facts, client, command, directory, facts, parameter, role, run, say, write
 
 RUN = Path("/run/terrace")
 APP_ENV = RUN / "app.env"
@@ -36,14 +36,13 @@ def password(found: Facts, *, may_make: bool = False) -> str:
     Raises:
         TerraceError: it is not there, and may not be made.
     """
-    ssm, name = client("ssm", found), f"{found['parameters']}/{DATABASE_PASSWORD}"
-    value = str(ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"])
+    name, value = f"{found['parameters']}/{DATABASE_PASSWORD}", parameter(found, DATABASE_PASSWORD)
     if value not in ("", UNSET):
         return value
     if not may_make:
         raise TerraceError(Fault(name, "holds no password", "Run terrace-host install on the box"))
     made = secrets.token_urlsafe(32)
-    ssm.put_parameter(Name=name, Value=made, Type="SecureString", Overwrite=True)
+    client("ssm", found).put_parameter(Name=name, Value=made, Type="SecureString", Overwrite=True)
     return made
 
 
@@ -92,10 +91,8 @@ def gather(found: Facts) -> dict[str, str]:
             "SPRING_DATASOURCE_PASSWORD": secret,
         }
     elif role(found) == "backend":
-        name = f"{found['parameters']}/{DATABASE_ENDPOINT}"
-        endpoint = str(client("ssm", found).get_parameter(Name=name)["Parameter"]["Value"])
         rds.authorities()
-        host |= rds.environment(endpoint, password(found))
+        host |= rds.environment(parameter(found, DATABASE_ENDPOINT), password(found))
     return {**application(found), **host}
 
 
