@@ -239,6 +239,17 @@ def test_a_full_data_volume_stops_no_page_and_what_was_written_is_there_when_the
     until(lambda: box.tried("terrace-host install")[0] == 0 and serves(box), box=box)
 
 
+def test_a_password_that_is_turned_reaches_the_services_by_the_next_install(box: Served) -> None:
+    ssm, path = boto3.client("ssm", region_name="ap-northeast-2"), "/terrace/dev/database/password"
+    ssm.put_parameter(Name=path, Value="turned-in-a-test", Type="SecureString", Overwrite=True)
+    before = pids(box)
+    box.sh("terrace-host install")
+    after = pids(box)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"terrace-backend@8080", "terrace-frontend@3000"}
+    until(lambda: serves(box), box=box)
+
+
 def aside(box: Served) -> None:
     """Takes /data away from everything that uses it."""
     box.sh(

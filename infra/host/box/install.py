@@ -226,8 +226,11 @@ class Install:
 
     def settings(self) -> None:
         """What the application is told."""
-        settings.apply(self.facts)
+        changed = settings.apply(self.facts)
         run(["systemctl", "start", "terrace-settings.service"])
+        if changed:
+            # The database knows a new password from here on, and the services only the one they were started with.
+            settings.restart()
 
     def services(self) -> None:
         """The release that served last, where there is one; the upstream files in any case."""

@@ -119,6 +119,11 @@ def apply(found: Facts) -> bool:
     return write(APP_ENV, render(values), mode=0o640, group="terrace")
 
 
+def restart() -> None:
+    """Services that run read their environment anew; a service that does not run stays so."""
+    run(["systemctl", "try-restart", "terrace-backend@*", "terrace-frontend@*", "terrace-worker"])
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="terrace-settings", description=__doc__.split("\n")[0])
@@ -129,7 +134,7 @@ def main() -> int:
     def work() -> int:
         changed = apply(facts())
         if changed and given.restart:
-            run(["systemctl", "try-restart", "terrace-backend@*", "terrace-frontend@*", "terrace-worker"])
+            restart()
         told: dict[str, Any] = {"changed": changed, "restarted": changed and given.restart}
         sys.stdout.write(json.dumps(told) + "\n") if given.json else say(f"settings: changed {changed}")
         return 0
