@@ -260,6 +260,11 @@ class Backup(_Model):
     aws_backup: bool = Field(
         default=False, description="AWS Backup with a vault of its own, besides snapshots"
     )
+    offsite_region: str | None = Field(
+        default=None, pattern=r"^[a-z]{2}(-[a-z]+)+-\d$",
+        description="another region, into which the backups bucket is copied all the time",
+        examples=["ap-northeast-1"],
+    )  # fmt: skip
 
 
 class App(_Model):
@@ -469,7 +474,9 @@ class Settings(_Model):
         default="production",
         description="Let's Encrypt's endpoint for the domain; staging has wide limits and no browser's trust",
     )
-    backup: Backup = Field(default_factory=Backup, description="dailySnapshots, weeklySnapshots, awsBackup")
+    backup: Backup = Field(
+        default_factory=Backup, description="dailySnapshots, weeklySnapshots, awsBackup, offsiteRegion"
+    )
     deletion_protection: bool = Field(
         default=True, description="Pulumi's and AWS's protection of everything that holds data"
     )
@@ -676,6 +683,13 @@ def _between_fields(values: Mapping[str, Any], faulty: set[str]) -> Iterator[Fau
             f"{NAMESPACE}:ami",
             f"{FAKE_AMI} is the embedded cloud's stand-in, which no prod stack takes",
             "Fill it with: scripts/account.py ami --stack STACK",
+        )
+    backup = values.get("backup")
+    if isinstance(backup, Mapping) and region is not None and backup.get("offsiteRegion") == region:
+        yield Fault(
+            f"{NAMESPACE}:backup.offsiteRegion",
+            f"is {region}, the stack's own region: a copy beside the original is lost with it",
+            "Name another region, such as ap-northeast-1",
         )
     yield from _of_the_climb(values, faulty)
     yield from _of_private_stages(values, faulty)

@@ -38,15 +38,17 @@ class Api:
             aws_secret_access_key="embedded",  # noqa: S106 the embedded cloud asks for no secret
             region_name=region,
         )
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
 
-    def client(self, service: str) -> Any:
-        """The client of that service; made once, as making one reads the service's whole model."""
+    def client(self, service: str, region: str = "") -> Any:
+        """The client of that service, in the stack's region where none is named; made once, as that takes long."""
+        region = region or self.region
         with self._lock:
-            if service not in self._clients:
-                self._clients[service] = self._session.client(
+            if (service, region) not in self._clients:
+                self._clients[service, region] = self._session.client(
                     service,
+                    region_name=region,
                     endpoint_url=self.endpoint,
                     config=Config(
                         retries={"max_attempts": 0},
@@ -55,8 +57,10 @@ class Api:
                     ),
                 )
                 if service == "s3control":
-                    self._clients[service].meta.events.register("before-sign.s3-control", self._to_endpoint)
-            return self._clients[service]
+                    self._clients[service, region].meta.events.register(
+                        "before-sign.s3-control", self._to_endpoint
+                    )
+            return self._clients[service, region]
 
     def _to_endpoint(self, request: Any, **_: Any) -> None:
         """S3 Control puts the account in front of the host, and no account stands in front of an address."""
@@ -111,7 +115,7 @@ class Api:
             ProviderError: it refused or failed.
         """
         try:
-            return self._invoke(call.action, self.parameters(call, scope))
+            return self._invoke(call.action, self.parameters(call, scope), scope.region)
         except ClientError as error:
             if call.missing_is_fine and is_absence(error):
                 return {}
@@ -178,9 +182,9 @@ class Api:
                 raise ProviderError(f"{wait.what} did not come within {wait.timeout_seconds:.0f} s")
             time.sleep(POLL_SECONDS)
 
-    def _invoke(self, action: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    def _invoke(self, action: str, parameters: Mapping[str, Any], region: str) -> dict[str, Any]:
         service, method = action.split(".")
-        answer: dict[str, Any] = getattr(self.client(service), method)(**parameters)
+        answer: dict[str, Any] = getattr(self.client(service, region), method)(**parameters)
         answer.pop("ResponseMetadata", None)
         return answer
 

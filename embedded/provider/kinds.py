@@ -194,7 +194,8 @@ class Manager:
     def _scope(
         self, inputs: Mapping[str, Any], *, id_: str = "", outputs: Mapping[str, Any] | None = None
     ) -> Scope:
-        return Scope(inputs, id_, outputs=outputs or {}, region=self.api.region, account=self.api.account)
+        region = inputs.get("region") or (outputs or {}).get("region") or self.api.region
+        return Scope(inputs, id_, outputs=outputs or {}, region=region, account=self.api.account)
 
     def _outputs(self, scope: Scope, seen: Mapping[str, Any]) -> dict[str, Any]:
         """Outputs by the schema's names: from the table, else from what was seen, else as they were given."""
@@ -209,7 +210,7 @@ class Manager:
             elif name in ("tags", "tagsAll"):
                 found[name] = _tag_map(by_name, scope)
             elif name == "region":
-                found[name] = self.api.region
+                found[name] = scope.region
             elif name.lower() in by_name:
                 found[name] = _from_api(by_name[name.lower()], shape)
             else:

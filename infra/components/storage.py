@@ -20,9 +20,10 @@ class Buckets(Component):
     """The stack's four buckets.
 
     Attributes:
-        names, arns: by role.
+        buckets, names, arns: by role.
     """
 
+    buckets: Mapping[BucketRole, Bucket]
     names: Mapping[BucketRole, pulumi.Output[str]]
     arns: Mapping[BucketRole, pulumi.Output[str]]
 
@@ -31,13 +32,14 @@ class Buckets(Component):
         buckets = {
             role: Bucket(context, plan, key_arn=key_arn, parent=self) for role, plan in BUCKETS.items()
         }
+        self.buckets = buckets
         self.names = {role: bucket.bucket_name for role, bucket in buckets.items()}
         self.arns = {role: bucket.arn for role, bucket in buckets.items()}
         self.register_outputs({})
 
 
 class Bucket(Component):
-    """One bucket and everything that makes it safe.
+    """One bucket and what makes it safe; `name` and `region` where they are not the role's and the stack's.
 
     Attributes:
         bucket_name, arn: ready to be written to once its policy stands.
@@ -47,28 +49,45 @@ class Bucket(Component):
     arn: pulumi.Output[str]
 
     def __init__(
-        self, context: Context, plan: BucketPlan, *, key_arn: pulumi.Input[str], parent: pulumi.Resource
+        self,
+        context: Context,
+        plan: BucketPlan,
+        *,
+        key_arn: pulumi.Input[str],
+        parent: pulumi.Resource,
+        name: str = "",
+        region: str | None = None,
     ) -> None:
-        role = plan.role.value
+        role = name or plan.role.value
         super().__init__("storage:Bucket", role, parent)
         bucket = s3.Bucket(
             role,
+            region=region,
             bucket=context.naming.bucket(role, context.account_id),
             tags=context.tags(role, Purpose=plan.purpose),
             opts=context.holding_data(self),
         )
         s3.BucketVersioning(
-            role, bucket=bucket.id, versioning_configuration={"status": "Enabled"}, opts=self.child
+            role,
+            bucket=bucket.id,
+            region=region,
+            versioning_configuration={"status": "Enabled"},
+            opts=self.child,
         )
         s3.BucketOwnershipControls(
-            role, bucket=bucket.id, rule={"object_ownership": "BucketOwnerEnforced"}, opts=self.child
+            role,
+            bucket=bucket.id,
+            region=region,
+            rule={"object_ownership": "BucketOwnerEnforced"},
+            opts=self.child,
         )
         s3.BucketServerSideEncryptionConfiguration(
-            role, bucket=bucket.id, rules=[_encryption(plan, key_arn)], opts=self.child
+            role, bucket=bucket.id, region=region, rules=[_encryption(plan, key_arn)], opts=self.child
         )
         blocked = s3.BucketPublicAccessBlock(
             role,
             bucket=bucket.id,
+            region=region,
             block_public_acls=True,
             block_public_policy=True,
             ignore_public_acls=True,
@@ -76,11 +95,16 @@ class Bucket(Component):
             opts=self.child,
         )
         s3.BucketLifecycleConfiguration(
-            role, bucket=bucket.id, rules=[_lifecycle(rule) for rule in plan.rules], opts=self.child
+            role,
+            bucket=bucket.id,
+            region=region,
+            rules=[_lifecycle(rule) for rule in plan.rules],
+            opts=self.child,
         )
         allowed = s3.BucketPolicy(
             role,
             bucket=bucket.id,
+            region=region,
             policy=policy(*_statements(context, plan, bucket.arn)),
             # S3 answers OperationAborted where policy and public access block are changed at once.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[blocked]),

@@ -51,6 +51,7 @@ ENTRY_POINTS: Mapping[str, str] = {
     "terrace-deploy": "infra.host.box.deploy",
     "terrace-backup": "infra.host.box.backup",
     "terrace-restore": "infra.host.box.restore",
+    "terrace-agents": "infra.host.box.agents",
     "terrace-certificate": "infra.host.box.certificate",
     "terrace-upstream": "infra.host.box.upstream",
     "terrace-gpu": "infra.host.box.gpu",

@@ -26,6 +26,7 @@ from infra.components.guard import Guard
 from infra.components.host import HostFiles
 from infra.components.network import Network
 from infra.components.observability import Log, Observability
+from infra.components.offsite import OffsiteCopy
 from infra.components.pace import hurry as hurry  # for the program alone: tests build layouts too
 from infra.components.permissions import box_statements
 from infra.components.secrets import Secrets
@@ -138,6 +139,15 @@ class Layout(pulumi.ComponentResource):
             **self._parts(),
             **{name: value for side in self.sides.values() for name, value in side.outputs.items()},
         }
+        if (region := settings.backup.offsite_region) is not None:
+            offsite = OffsiteCopy(
+                self.context,
+                region=region,
+                source=self.buckets.buckets[BucketRole.BACKUPS],
+                source_key_arn=self.secrets.key_arn,
+                parent=self,
+            )
+            self.outputs["offsite_bucket"] = offsite.bucket_name
         if settings.gpu.mode is not Wanted.OFF:
             from infra.components.gpu import Gpu
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import shlex
 import ssl
 import time
@@ -14,7 +16,7 @@ import httpx
 import pytest
 
 from bench.projects import option_a
-from bench.served import CACHE, Served
+from bench.served import CACHE, REGION, Served
 from embedded.cloud import Cloud
 from tests.boxes.conftest import pytest_runtest_setup  # noqa: F401 the same rule for skips
 
@@ -177,3 +179,57 @@ def test_the_box_publishes_what_its_alarms_read(box: Served) -> None:
     group = "/terrace/dev/logs/nginx/access"
     lines = logs.filter_log_events(logGroupName=group)["events"]
     assert any('"path":"/nowhere"' in each["message"] for each in lines)
+
+
+PACKED = """
+set -e
+d=$(mktemp -d); mkdir -p $d/DEBIAN $d/etc/systemd/system
+printf 'Package: amazon-ssm-agent\\nVersion: 1\\nArchitecture: all\\nMaintainer: a\\nDescription: a stand-in\\n' \\
+  > $d/DEBIAN/control
+printf '[Service]\\nExecStart=/bin/sleep infinity\\n[Install]\\nWantedBy=multi-user.target\\n' \\
+  > $d/etc/systemd/system/amazon-ssm-agent.service
+dpkg-deb -b $d /tmp/agent.deb >/dev/null; base64 -w0 /tmp/agent.deb; rm -r $d /tmp/agent.deb
+"""
+
+
+def test_the_ssm_agent_is_installed_from_amazons_bucket_as_soon_as_it_lies_there(box: Served) -> None:
+    assert "amazon-ssm-agent is not at" in box.sh("journalctl -u terrace-host --no-pager")
+    s3, bucket = client(box, "s3"), f"amazon-ssm-{REGION}"
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    arch = box.sh("dpkg --print-architecture")
+    content = base64.b64decode(box.sh(PACKED))
+    s3.put_object(Bucket=bucket, Key=f"latest/debian_{arch}/amazon-ssm-agent.deb", Body=content)
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"},
+    ]}))  # fmt: skip
+    box.sh("terrace-agents")
+    assert box.sh("systemctl is-active amazon-ssm-agent") == "active"
+    assert "none that was not there" in box.sh("terrace-agents 2>&1")
+
+
+def test_time_upgrades_and_the_journals_bounds_are_as_they_should_be(box: Served) -> None:
+    assert "169.254.169.123" in box.sh("cat /etc/chrony/sources.d/terrace.sources")
+    assert box.sh("grep -c '^sourcedir /etc/chrony/sources.d' /etc/chrony/chrony.conf") == "1"
+    assert (
+        box.sh("systemctl is-enabled chrony apt-daily.timer apt-daily-upgrade.timer").split()
+        == ["enabled"] * 3
+    )
+    periodic = box.sh("apt-config dump APT::Periodic")
+    assert 'APT::Periodic::Unattended-Upgrade "1"' in periodic
+    assert "Debian-Security" in box.sh("apt-config dump Unattended-Upgrade::Origins-Pattern")
+    journal = box.sh("systemd-analyze cat-config systemd/journald.conf | grep -v '^#'")
+    assert "SystemMaxUse=500M" in journal
+    assert "MaxRetentionSec=1month" in journal
+
+
+# Measured on systemd 257 in a box; 0 is shut in wholly, 10 not at all. A worse one is a decision, not an accident.
+EXPOSURE = {"terrace-backend@8080": 1.4, "terrace-frontend@3000": 1.4}
+
+
+def test_no_unit_is_less_shut_in_than_it_was(box: Served) -> None:
+    found = {
+        unit: float(re.findall(r"Overall exposure level for \S+ (\d+\.\d)", said)[0])
+        for unit in EXPOSURE
+        for said in [box.sh(f"systemd-analyze security --no-pager {unit} | tail -2")]
+    }
+    assert {unit: score for unit, score in found.items() if score > EXPOSURE[unit]} == {}

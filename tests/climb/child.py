@@ -115,11 +115,7 @@ def pretend(path: Path) -> None:
 
         return ask
 
-<<<<<<< HEAD
-    climb_data.asking = asking  # ty: ignore[invalid-assignment] the double asks no box
-=======
     setattr(climb_data, "asking", asking)  # noqa: B010 another signature on purpose
->>>>>>> wip/climb
 
 
 def main() -> None:

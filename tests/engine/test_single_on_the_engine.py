@@ -148,7 +148,7 @@ def test_prod_takes_an_image_of_the_publisher_and_retains_its_data_after_destroy
 @pytest.mark.drill
 @pytest.mark.parametrize(
     ("setting", "before", "after"),
-    [("backup", None, {"awsBackup": True})],
+    [("backup", None, {"awsBackup": True, "offsiteRegion": "ap-northeast-1"})],
 )
 def test_a_switch_adds_its_resources_and_takes_them_back(
     standing: Any, setting: str, before: Any, after: Any
@@ -156,6 +156,13 @@ def test_a_switch_adds_its_resources_and_takes_them_back(
     standing.write(**{setting: after})
     standing.up()
     assert len(standing.client("backup").list_backup_plans()["BackupPlansList"]) == 1
+    s3, copy = standing.client("s3"), standing.outputs()["offsite_bucket"]
+    assert s3.head_bucket(Bucket=copy)["BucketRegion"] == "ap-northeast-1"
+    (rule,) = s3.get_bucket_replication(Bucket=standing.outputs()["buckets"]["backups"])[
+        "ReplicationConfiguration"
+    ]["Rules"]
+    assert rule["Destination"]["Bucket"] == f"arn:aws:s3:::{copy}"
+    assert ":kms:ap-northeast-1:" in rule["Destination"]["EncryptionConfiguration"]["ReplicaKmsKeyID"]
     standing.up("--expect-no-changes")
     standing.pulumi("refresh", "--yes", "--expect-no-changes")
 

@@ -23,7 +23,7 @@ NAMED: dict[str, Any] = {
 
 EVERYTHING: dict[str, Any] = {
     "terrace:gpu": {"mode": "auto"},
-    "terrace:backup": {"awsBackup": True},
+    "terrace:backup": {"awsBackup": True, "offsiteRegion": "ap-northeast-1"},
     "terrace:budget": {"monthly": "150"},
     **NAMED,
 }

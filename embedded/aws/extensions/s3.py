@@ -7,7 +7,11 @@ from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.ec2.models.flow_logs import FlowLogsBackend
-from moto.s3.exceptions import NoSuchLifecycleConfiguration, S3ClientError
+from moto.s3.exceptions import (
+    NoSuchLifecycleConfiguration,
+    ReplicationConfigurationNotFoundError,
+    S3ClientError,
+)
 from moto.s3.models import FakeBucket, FakeKey, PublicAccessBlock, S3Backend
 from moto.s3.responses import S3Response
 
@@ -154,6 +158,25 @@ def _bucket_response_put(
     if "lifecycle" in querystring and (said := response.headers.get(_SIZE_HEADER)):
         response.backend.get_bucket(bucket_name).transition_minimum = said
     return answer
+
+
+@patches.add(S3Response)
+def get_bucket_replication(response: Any) -> Any:
+    """moto keeps the rules whole and shows half of them: deletions and encrypted objects read as not copied."""
+    response.data["Action"] = "GetBucketReplication"
+    kept = response.backend.get_bucket_replication(response.bucket_name)
+    if not kept:
+        raise ReplicationConfigurationNotFoundError(bucket_name=response.bucket_name)
+    rules = [
+        {
+            **rule,
+            "Filter": {name: text or "" for name, text in (rule.get("Filter") or {"Prefix": ""}).items()},
+        }
+        for rule in kept["Rule"]
+    ]
+    return response.serialized(
+        ActionResult({"ReplicationConfiguration": {"Role": kept["Role"], "Rules": rules}})
+    )
 
 
 @patches.wrap(FlowLogsBackend)

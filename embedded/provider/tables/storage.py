@@ -100,6 +100,29 @@ def _rule_seen(rule: dict[str, Any]) -> dict[str, Any]:
     return found_rule
 
 
+def _replication(scope: Scope) -> list[dict[str, Any]]:
+    """Replication rules in S3's spelling, which differs by more than its capitals in two names."""
+    return [
+        _respelled(rule, {"id": "ID", "replicaKmsKeyId": "ReplicaKmsKeyID"}) for rule in scope.inputs["rules"]
+    ]
+
+
+def _replication_seen(scope: Scope) -> list[dict[str, Any]]:
+    back = {"ID": "id", "ReplicaKmsKeyID": "replicaKmsKeyId"}
+    return [_respelled(rule, back) for rule in scope.answer.get("Rules") or []]
+
+
+def _respelled(value: Any, names: dict[str, str]) -> Any:
+    """Members with their first letters turned, or as `names` has them."""
+    if isinstance(value, dict):
+        return {
+            names.get(name, name[0].swapcase() + name[1:]): _respelled(each, names)
+            for name, each in value.items()
+            if each is not None
+        }
+    return [_respelled(each, names) for each in value] if isinstance(value, list) else value
+
+
 def known_or_given(name: str) -> Expression:
     """The input, or what was read last where there is none (a refresh, a deletion)."""
     return Expression(lambda scope: scope.inputs.get(name) or scope.outputs.get(name), (name,))
@@ -210,6 +233,23 @@ KINDS = (
         versioningConfiguration=Expression(
             lambda s: {"status": s.answer["Status"]} if s.answer.get("Status") else None
         ),
+    ),
+    _setting(
+        "aws:s3/bucketReplicationConfig:BucketReplicationConfig",
+        Call(
+            "s3.put_bucket_replication",
+            {
+                **BUCKET,
+                "ReplicationConfiguration": {
+                    "Role": given("role"),
+                    "Rules": Expression(_replication, ("rules",)),
+                },
+                "Token": given("token"),
+            },
+        ),
+        Read("s3.get_bucket_replication", {"Bucket": ID}, at="ReplicationConfiguration"),
+        Call("s3.delete_bucket_replication", {"Bucket": ID}, missing_is_fine=True),
+        rules=Expression(_replication_seen),
     ),
     _setting(
         "aws:s3/bucketOwnershipControls:BucketOwnershipControls",

@@ -31,6 +31,11 @@ def _bucket(resource: Resource, usage: Usage) -> Iterator[Component]:
     yield used("reads", "s3.get", usage, f"s3.get.ten-thousand@{resource.name}")
 
 
+def _replication(resource: Resource, usage: Usage) -> Iterator[Component]:
+    """What crosses to the other region; requests and storage there are the other bucket's own lines."""
+    yield used("to the other region", "traffic.regions", usage, f"s3.replicated.gib@{resource.name}")
+
+
 def _key(resource: Resource, usage: Usage) -> Iterator[Component]:
     """The key; each of the first two rotations, a year apart, adds a dollar (KMS pricing) (verify)."""
     yield fixed("encryption key", "kms.key")
@@ -51,6 +56,7 @@ def _parameter(resource: Resource, _usage: Usage) -> Iterator[Component]:
 PRICED: Mapping[str, Priced] = {
     "aws:rds/instance:Instance": _database,
     "aws:s3/bucket:Bucket": _bucket,
+    "aws:s3/bucketReplicationConfig:BucketReplicationConfig": _replication,
     "aws:kms/key:Key": _key,
     "aws:secretsmanager/secret:Secret": _secret,
     "aws:ssm/parameter:Parameter": _parameter,

@@ -60,6 +60,7 @@ ASSUMED: Mapping[str, Use] = {
     "logs.gib": _assumed("0.02", "0.1", "1", "18 000 requests a month at 1 to 5 KB of lines, for each group"),
     "logs.flow.gib": _assumed("0.01", "0.1", "1", "one record for each flow and ten minutes"),
     "s3.gib": _assumed("0.5", "5", "50", "600 receipts a day at 100 KB to 1 MB, less what expires, for each bucket"),
+    "s3.replicated.gib": _assumed("1", "6", "60", "WAL, nightly backups and dumps of a database of about a gigabyte"),
     "s3.put.thousand": _assumed("1", "20", "60", "18 000 requests a month, some with an upload"),
     "s3.get.ten-thousand": _assumed("0.2", "2", "10", "each upload is read a few times"),
     "snapshots.gib": _assumed("5", "20", "100", "written blocks of the data volume, kept 7 days and 4 weeks"),

@@ -20,7 +20,7 @@ from typing import Any
 
 from infra.core.errors import Fault, TerraceError
 
-from . import nginx
+from . import nginx, tls
 from .system import Facts, client, command, directory, facts, run, say, write
 
 HOME = Path("/var/lib/terrace/certificates")
@@ -83,12 +83,8 @@ def place(found: Facts) -> bool:
     if "will expire" in run(ends, check=False):
         say(f"the certificate of {found['domain']} has ended")
         return False
-    directory(nginx.TLS, mode=0o700)
-    changed = [
-        write(nginx.TLS / name, (live / name).read_text(encoding="ascii"), mode=mode)
-        for name, mode in (("privkey.pem", 0o600), ("fullchain.pem", 0o644))
-    ]
-    return any(changed)
+    chain, key = ((live / name).read_text(encoding="ascii") for name in (tls.CHAIN, tls.KEY))
+    return tls.show(chain, key)
 
 
 def ask(found: Facts) -> None:
@@ -168,7 +164,7 @@ def renew() -> dict[str, Any]:
 def status() -> dict[str, Any]:
     """What is shown, by whom it was signed, and when it ends."""
     found = facts()
-    chain = nginx.TLS / "fullchain.pem"
+    chain = tls.TLS / tls.CHAIN
     told = run(["openssl", "x509", "-in", str(chain), "-noout", "-issuer", "-enddate"], check=False)
     fields = dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
     return {

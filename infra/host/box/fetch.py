@@ -17,11 +17,13 @@ import tarfile
 import time
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 TOLD = Path("/etc/terrace/told.json")
 BOX_JSON = Path("/etc/terrace/box.json")
 BOOTSTRAP = Path("/var/lib/terrace/bootstrap.json")
 HOME = Path("/opt/terrace")
+METADATA = "http://169.254.169.254/latest"
 PATIENCE_SECONDS = 150.0
 RETRY_SECONDS = 3.0
 
@@ -36,6 +38,7 @@ def main(verb: str) -> int:
         facts, version = _patiently(lambda: fetch(told))
     except Exception as error:  # noqa: BLE001 whatever it was, it is noted and said, and systemd tries again
         _note("fetch", f"{type(error).__name__}: {error}")
+        _tell(told)
         sys.stderr.write(f"terrace: fetch: {error}\n")
         return 1
     write(BOX_JSON, json.dumps({**facts, **told}, indent=2, sort_keys=True) + "\n")
@@ -53,7 +56,7 @@ def fetch(told: dict[str, Any]) -> tuple[dict[str, Any], str]:
 
     ssm: Any = boto3.client("ssm", region_name=told["region"])
     names = [f"{told['parameters']}/host/{each}" for each in ("bundle", "facts")]
-    named, facts = (json.loads(ssm.get_parameter(Name=name)["Parameter"]["Value"]) for name in names)
+    named, facts = (_object(name, ssm.get_parameter(Name=name)["Parameter"]["Value"]) for name in names)
     target = HOME / "host" / named["version"]
     if not target.exists():
         s3: Any = boto3.client("s3", region_name=told["region"])
@@ -68,6 +71,16 @@ def fetch(told: dict[str, Any]) -> tuple[dict[str, Any], str]:
         os.sync()
         part.rename(target)
     return facts, str(named["version"])
+
+
+def _object(name: str, text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not found:
+        raise ValueError(f"{name} holds no JSON object: `pulumi up` writes it")
+    return found
 
 
 def write(path: Path, text: str) -> None:
@@ -118,6 +131,31 @@ def _patiently(work: Any) -> Any:
             if time.monotonic() > deadline:
                 raise
             time.sleep(RETRY_SECONDS)
+
+
+def _tell(told: dict[str, Any]) -> None:
+    """The metric bootstrap_failed, as the installer publishes it, where boto3 is there already."""
+    try:
+        import boto3
+        from botocore.config import Config
+
+        config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
+        make: Any = boto3.client
+        cloudwatch = make("cloudwatch", region_name=told["region"], config=config)
+        dimensions = [{"Name": "InstanceId", "Value": _instance_id()}]
+        data = [{"MetricName": "bootstrap_failed", "Dimensions": dimensions, "Value": 1.0, "Unit": "Count"}]
+        cloudwatch.put_metric_data(Namespace=told["parameters"].split("/")[1], MetricData=data)
+    except Exception as error:  # noqa: BLE001 what went wrong stands in bootstrap.json already
+        sys.stderr.write(f"terrace: metric bootstrap_failed was not published: {type(error).__name__}\n")
+
+
+def _instance_id() -> str:
+    life = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
+    ask = Request(f"{METADATA}/api/token", method="PUT", headers=life)  # noqa: S310 a fixed http address
+    with urlopen(ask, timeout=3) as answer:  # noqa: S310
+        headers = {"X-aws-ec2-metadata-token": answer.read().decode()}
+    with urlopen(Request(f"{METADATA}/meta-data/instance-id", headers=headers), timeout=3) as answer:  # noqa: S310
+        return str(answer.read().decode())
 
 
 def _state() -> dict[str, Any]:

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 from infra.core.errors import Fault, TerraceError
 from infra.core.memory import Budget, budget, table
 
-from . import certificate, mount, nginx, postgresql, settings, units
+from . import agents, certificate, mount, nginx, postgresql, settings, units
 from .fetch import BOOTSTRAP
 from .metrics import agent
 from .metrics.command import UNITS
@@ -42,6 +42,8 @@ LOCK = Path("/run/terrace-host.lock")
 AGENT = Path("/opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl")
 """Of Amazon's CloudWatch agent (CloudWatch User Guide, "Start the CloudWatch agent")."""
 
+AGENT_UNIT = "amazon-cloudwatch-agent.service"
+
 CURRENT = Path("/opt/terrace/current")
 IDS = {
     "postgres": (650, "/var/lib/postgresql"),
@@ -50,7 +52,7 @@ IDS = {
 }
 """Numbers of our own: a new box must own the /data of the old one."""
 
-PACKAGES = ("logrotate", "nginx", "unattended-upgrades")
+PACKAGES = ("chrony", "logrotate", "nginx", "unattended-upgrades")
 ROLE_PACKAGES = {
     "single": ("nodejs", "openjdk-21-jre-headless", "pgbackrest", "postgresql-17", "postgresql-17-pgvector"),
     "backend": ("openjdk-21-jre-headless", "postgresql-client-17"),
@@ -66,6 +68,9 @@ f /var/log/terrace/worker.log 0640 root adm -
 """Logs that others read are made beforehand: systemd would make them for root alone."""
 _JOURNALD = "[Journal]\nSystemMaxUse=500M\nMaxRetentionSec=1month\n"
 _UPGRADES = 'APT::Periodic::Update-Package-Lists "1";\nAPT::Periodic::Unattended-Upgrade "1";\n'
+_TIME = "server 169.254.169.123 prefer iburst minpoll 4 maxpoll 4\n"
+"""Amazon's time service beside the distribution's servers (EC2 User Guide, "Set the time reference on your EC2
+instance to use the local Amazon Time Sync Service")."""
 _LOGROTATE = """\
 /var/log/terrace/*.log {
     daily
@@ -99,6 +104,8 @@ class Install:
 
     facts: Facts
     budget: Budget
+    later: list[str] = field(default_factory=list)
+    """Units that are started at the end and that nothing waits for."""
 
     def steps(self) -> dict[str, Callable[[], None]]:
         """What is done, in order."""
@@ -108,6 +115,7 @@ class Install:
         }  # fmt: skip
         return {
             "users": self.users,
+            "agents": self.agents,
             "packages": self.packages,
             "units": self.units,
             **(with_data if self.budget.database is not None else {}),
@@ -129,6 +137,14 @@ class Install:
                 run([*line, "--home-dir", home, "--shell", shell, name])
         write(Path("/etc/tmpfiles.d/terrace.conf"), _TMPFILES)
         run(["systemd-tmpfiles", "--create", "/etc/tmpfiles.d/terrace.conf"])
+
+    def agents(self) -> None:
+        """First what a person comes in by, when a later step fails; without it the box goes on, and tries again."""
+        try:
+            agents.provide(self.facts)
+        except TerraceError as error:
+            say(str(error))
+            self.later.append("terrace-agents.service")
 
     def packages(self) -> None:
         """Everything from the distribution; PostgreSQL's package makes no cluster of its own."""
@@ -177,7 +193,9 @@ class Install:
         run(["systemctl", "enable", "-q", "--now", "terrace-metrics.timer"])
         if not AGENT.exists():
             run(["systemctl", "enable", "-q", "--now", "terrace-agent.service"])
-        elif changed:
+            return
+        run(["systemctl", "disable", "-q", "--now", "terrace-agent.service"])
+        if changed or run(["systemctl", "is-active", AGENT_UNIT], check=False).strip() != "active":
             fetch = ["-a", "fetch-config", "-m", "ec2", "-s", "-c", f"file:{agent.CONFIGURATION}"]
             run([str(AGENT), *fetch])
 
@@ -208,8 +226,11 @@ class Install:
 
     def settings(self) -> None:
         """What the application is told."""
-        settings.apply(self.facts)
+        changed = settings.apply(self.facts)
         run(["systemctl", "start", "terrace-settings.service"])
+        if changed:
+            # The database knows a new password from here on, and the services only the one they were started with.
+            settings.restart()
 
     def services(self) -> None:
         """The release that served last, where there is one; the upstream files in any case."""
@@ -230,16 +251,22 @@ class Install:
             run(["systemctl", "start", "terrace-upstream.service"], check=False)
 
     def upkeep(self) -> None:
-        """Logs that end, upgrades that come by themselves, and a first backup beside the rest."""
+        """Logs that end, upgrades, the right time, and beside the rest a first backup, certificate, agents."""
         write(Path("/etc/logrotate.d/terrace"), _LOGROTATE)
         write(Path("/etc/apt/apt.conf.d/20auto-upgrades"), _UPGRADES)
         if write(Path("/etc/systemd/journald.conf.d/terrace.conf"), _JOURNALD):
             run(["systemctl", "restart", "systemd-journald"])
+        sources = Path("/etc/chrony/sources.d")
+        if write(sources / "terrace.sources", _TIME):
+            # Where a machine may not set its clock chrony is not running, and there is nothing to tell.
+            run(["chronyc", "reload", "sources"], check=False)
         if self.budget.database is not None:
-            run(["systemctl", "start", "--no-block", "terrace-backup-ready.service"])
+            self.later.append("terrace-backup-ready.service")
         if certificate.wanted(self.facts):
             run(["systemctl", "start", "terrace-certificate.timer"])
-            run(["systemctl", "start", "--no-block", "terrace-certificate.service"])
+            self.later.append("terrace-certificate.service")
+        if self.later:
+            run(["systemctl", "start", "--no-block", *self.later])
 
 
 def install() -> int:

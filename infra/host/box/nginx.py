@@ -15,16 +15,13 @@ from pathlib import Path
 
 from infra.core.memory import BoxRole
 
-from . import upstream
+from . import tls, upstream
 from .system import Facts, directory, own_subnet, run, write
 
 ETC = Path("/etc/nginx")
-TLS = Path("/etc/terrace/tls")
 ACME_ROOT = Path("/var/lib/terrace/acme")
 UPLOAD_MEGABYTES = 20
 SELF_SIGNED_DAYS = 825
-BACKEND_PORT = 8090
-"""Where the backend is asked: on its own box for the frontend and the balancer, on a frontend's for the frontend."""
 
 _MAIN = """\
 # Written by terrace-host.
@@ -194,10 +191,10 @@ def site(
         frontend_from=frontend_from or "127.0.0.1",
         acme=ACME_ROOT,
         name=name or "_",
-        tls=TLS,
+        tls=tls.TLS,
         hsts=hsts,
         plain=_BALANCED.format(hsts=hsts) if role == "frontend" else _REDIRECT,
-        port=BACKEND_PORT,
+        port=upstream.PORT,
     )
 
 
@@ -225,13 +222,12 @@ def configure(found: Facts, role: BoxRole) -> bool:
 
 def certificate(found: Facts) -> bool:
     """Makes the box's own certificate where there is none; whether it did."""
-    chain, key = TLS / "fullchain.pem", TLS / "privkey.pem"
     names = [found["domain"], found["address"]]
     alternative = ",".join(f"{_kind(name)}:{name}" for name in names if name) or "DNS:localhost"
-    if chain.exists() and key.exists() and not _outlived(chain, alternative):
+    if tls.held() and not _outlived(tls.TLS / tls.CHAIN, alternative):
         return False
-    directory(TLS, mode=0o700)
-    part = TLS / ".part"
+    directory(tls.TLS, mode=0o700)
+    part = tls.TLS / ".part"
     run(
         [
             "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
@@ -239,8 +235,11 @@ def certificate(found: Facts) -> bool:
             "-keyout", f"{part}.key", "-out", f"{part}.pem",
         ]
     )  # fmt: skip
-    Path(f"{part}.key").replace(key)
-    Path(f"{part}.pem").replace(chain)
+    made = [Path(f"{part}.{kind}") for kind in ("pem", "key")]
+    chain, key = (each.read_text(encoding="ascii") for each in made)
+    tls.show(chain, key)
+    for each in made:
+        each.unlink()
     return True
 
 

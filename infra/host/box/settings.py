@@ -20,7 +20,7 @@ from infra.core.errors import Fault, TerraceError
 from infra.core.naming import DATABASE_ENDPOINT, DATABASE_PASSWORD, UNSET
 from infra.host.box.data import application as rds
 
-from .system import Facts, client, command, directory, facts, role, run, say, write
+from .system import Facts, client, command, directory, facts, parameter, role, run, say, write
 
 RUN = Path("/run/terrace")
 APP_ENV = RUN / "app.env"
@@ -36,14 +36,13 @@ def password(found: Facts, *, may_make: bool = False) -> str:
     Raises:
         TerraceError: it is not there, and may not be made.
     """
-    ssm, name = client("ssm", found), f"{found['parameters']}/{DATABASE_PASSWORD}"
-    value = str(ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"])
+    name, value = f"{found['parameters']}/{DATABASE_PASSWORD}", parameter(found, DATABASE_PASSWORD)
     if value not in ("", UNSET):
         return value
     if not may_make:
         raise TerraceError(Fault(name, "holds no password", "Run terrace-host install on the box"))
     made = secrets.token_urlsafe(32)
-    ssm.put_parameter(Name=name, Value=made, Type="SecureString", Overwrite=True)
+    client("ssm", found).put_parameter(Name=name, Value=made, Type="SecureString", Overwrite=True)
     return made
 
 
@@ -94,10 +93,8 @@ def gather(found: Facts) -> dict[str, str]:
     elif role(found) == "frontend":
         host["BACKEND_URL"] = "http://127.0.0.1:8090"
     elif role(found) == "backend":
-        name = f"{found['parameters']}/{DATABASE_ENDPOINT}"
-        endpoint = str(client("ssm", found).get_parameter(Name=name)["Parameter"]["Value"])
         rds.authorities()
-        host |= rds.environment(endpoint, password(found, may_make=True))
+        host |= rds.environment(parameter(found, DATABASE_ENDPOINT), password(found, may_make=True))
     return {**application(found), **host}
 
 
@@ -124,6 +121,11 @@ def apply(found: Facts) -> bool:
     return write(APP_ENV, render(values), mode=0o640, group="terrace")
 
 
+def restart() -> None:
+    """Services that run read their environment anew; a service that does not run stays so."""
+    run(["systemctl", "try-restart", "terrace-backend@*", "terrace-frontend@*", "terrace-worker"])
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="terrace-settings", description=__doc__.split("\n")[0])
@@ -134,7 +136,7 @@ def main() -> int:
     def work() -> int:
         changed = apply(facts())
         if changed and given.restart:
-            run(["systemctl", "try-restart", "terrace-backend@*", "terrace-frontend@*", "terrace-worker"])
+            restart()
         told: dict[str, Any] = {"changed": changed, "restarted": changed and given.restart}
         sys.stdout.write(json.dumps(told) + "\n") if given.json else say(f"settings: changed {changed}")
         return 0

@@ -111,7 +111,7 @@ def directory(path: Path, *, mode: int = 0o755, owner: str = "root", group: str 
     path.mkdir(parents=True, exist_ok=True)
     if path.stat().st_mode & 0o7777 != mode:
         path.chmod(mode)
-    if (path.owner(), path.group()) != (owner, group):
+    if os.geteuid() == 0 and (path.owner(), path.group()) != (owner, group):
         shutil.chown(path, owner, group)
 
 
@@ -152,6 +152,26 @@ def client(service: str, found: Facts) -> Any:
 
     make: Any = boto3.client
     return make(service, region_name=found["region"])
+
+
+def parameter(found: Facts, name: str) -> str:
+    """The value of that parameter of the stack, decrypted; `name` without the stack's path, as "database/password".
+
+    Raises:
+        TerraceError: the stack has no such parameter.
+        Exception: SSM cannot be reached.
+    """
+    from botocore.exceptions import ClientError
+
+    path = f"{found['parameters']}/{name}"
+    try:
+        return str(client("ssm", found).get_parameter(Name=path, WithDecryption=True)["Parameter"]["Value"])
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ParameterNotFound":
+            raise
+        raise TerraceError(
+            Fault(path, "is not there", "`pulumi up` makes it; then terrace-host install")
+        ) from error
 
 
 def publish(found: Facts, name: str, value: float) -> None:

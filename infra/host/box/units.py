@@ -74,6 +74,19 @@ Restart=on-failure
 RestartSec=900
 TimeoutStartSec=600
 """
+_AGENTS = f"""\
+[Unit]
+Description=Amazon's own agents
+Wants=network-online.target
+After=network-online.target
+StartLimitIntervalSec=0
+[Service]
+Type=oneshot
+ExecStart={PROGRAMS}/terrace-agents
+Restart=on-failure
+RestartSec=300
+TimeoutStartSec=1800
+"""
 _CERTIFICATE_TIMER = """\
 [Unit]
 Description=The domain's certificate, twice a day
@@ -116,10 +129,11 @@ def _service(name: str, *, instances: bool, start: str, limit_mib: int) -> str:
 
 
 def _oneshot(what: str, start: str, *, after: str, extra: str = "") -> str:
+    # RestartMode: what requires this waits for the next try, where it would otherwise fail with it and stay down.
     return (
         f"[Unit]\nDescription={what}\nAfter={after}\n"
         f"{extra}[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart={start}\nRestart=on-failure\n"
-        "RestartSec=10\n[Install]\nWantedBy=multi-user.target\n"
+        "RestartMode=direct\nRestartSec=10\n[Install]\nWantedBy=multi-user.target\n"
     )
 
 
@@ -128,6 +142,7 @@ def units(budget: Budget, *, gpu: bool = False) -> dict[str, str]:
     data = budget.database is not None
     made = {path.name: path.read_text(encoding="utf-8") for path in GPU_UNITS} if gpu else {}
     made |= {
+        "terrace-agents.service": _AGENTS,
         "terrace-settings.service": _oneshot(
             "What the application is told",
             f"{PROGRAMS}/terrace-settings",
@@ -177,7 +192,8 @@ def units(budget: Budget, *, gpu: bool = False) -> dict[str, str]:
 def enabled(budget: Budget, *, gpu: bool = False) -> list[str]:
     """The units that start by themselves; services of a release are started by terrace-release."""
     started_by_others = (
-        "terrace-worker.service", "terrace-gpu.service", "terrace-certificate.service", "terrace-upstream.service",
+        "terrace-agents.service", "terrace-certificate.service", "terrace-gpu.service", "terrace-upstream.service",
+        "terrace-worker.service",
     )  # fmt: skip
     return [name for name in units(budget, gpu=gpu) if "@" not in name and name not in started_by_others]
 

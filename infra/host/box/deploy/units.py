@@ -18,6 +18,9 @@ STOP_SECONDS = 90.0
 
 WORKER = "terrace-worker.service"
 GROUP = "terrace"
+DROP_INS = Path("/run/systemd/system")
+CACHES = Path("/var/cache/terrace/frontend")
+"""On the root disk: what lies here can be made again."""
 
 
 class Systemd:
@@ -62,6 +65,8 @@ class Systemd:
         """Writes the instance's environment and starts it; `wait=False` only queues the job."""
         name = f"{instance.part.value}@{instance.port}.env"
         self._write(name, {**_environment(release, instance.part), **_place(instance)})
+        if instance.part is Part.FRONTEND:
+            self._cache(instance, release)
         run(["systemctl", "reset-failed", instance.unit]) if self._loaded(instance) else None
         run(["systemctl", "start", *([] if wait else ["--no-block"]), instance.unit])
         self._restarts[instance] = int(self._show(instance)["NRestarts"]) if wait else 0
@@ -75,6 +80,27 @@ class Systemd:
         self._write("worker.env", _environment(release, Part.BACKEND))
         if run(["systemctl", "show", "--property=ActiveState", "--value", WORKER]).strip() == "active":
             run(["systemctl", "restart", WORKER], timeout_seconds=STOP_SECONDS)
+
+    def _cache(self, instance: Instance, release: Unpacked) -> None:
+        """Next.js writes its cache into its build, which is read-only: there it sees a directory from elsewhere."""
+        build = Path(_environment(release, Part.FRONTEND)["TERRACE_ENTRY"]).parent / ".next"
+        drop_in = DROP_INS / f"{instance.unit}.d" / "cache.conf"
+        text = ""
+        if build.is_dir():
+            # An empty directory does not count in the release's digest; without it there is nothing to mount on.
+            (build / "cache").mkdir(exist_ok=True)
+            cache = CACHES / release.version
+            cache.mkdir(parents=True, exist_ok=True)
+            if os.geteuid() == 0:
+                shutil.chown(cache, GROUP, GROUP)
+            text = f"[Service]\nBindPaths={cache}:{build}/cache\n"
+        if text != (drop_in.read_text(encoding="utf-8") if drop_in.exists() else ""):
+            drop_in.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(drop_in, text)
+            run(["systemctl", "daemon-reload"])
+        for old in CACHES.glob("*"):
+            if not (release.directory.parent / old.name).is_dir():
+                shutil.rmtree(old, ignore_errors=True)
 
     def _loaded(self, instance: Instance) -> bool:
         return self._show(instance)["ActiveState"] == "failed"
