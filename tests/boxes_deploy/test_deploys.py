@@ -35,14 +35,14 @@ def test_rolling_answers_every_request_and_every_pending_question(box: Served) -
 
 
 def test_what_was_written_before_a_deploy_is_read_after_it(box: Served) -> None:
-    found = box.sh("curl -sf 'http://127.0.0.1/api/receipts?limit=1'")
+    found = box.sh("curl -skf 'https://127.0.0.1/api/receipts?limit=1'")
     receipt = json.loads(found)["receipts"][0]
-    nearest = json.loads(box.sh(f"curl -sf http://127.0.0.1/api/receipts/{receipt['id']}/nearest"))
+    nearest = json.loads(box.sh(f"curl -skf https://127.0.0.1/api/receipts/{receipt['id']}/nearest"))
     assert nearest["receipts"]
 
 
 def test_an_upload_goes_to_the_bucket_by_a_link_and_not_through_the_service(box: Served) -> None:
-    link = json.loads(box.sh("curl -sf -X POST http://127.0.0.1/api/uploads"))
+    link = json.loads(box.sh("curl -skf -X POST https://127.0.0.1/api/uploads"))
     assert "X-Amz-Signature=" in link["url"]
     box.sh(f"curl -sf -X PUT --data-binary 'a picture' '{link['url']}'")
     s3 = boto3.client("s3", region_name="ap-northeast-2")
