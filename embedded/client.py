@@ -130,7 +130,7 @@ class LocalCloud:
             raise TerraceError(Fault("embedded cloud", "does not run", "Start it: scripts/local.py start"))
         return {
             **engine_variables(self.root),
-            **variables(running.api_url, running.provider_port),
+            **variables(running.api_url, running.provider_port, running.runpod_url),
             "PULUMI_BACKEND_URL": f"file://{self.backend}",
             "PULUMI_CONFIG_PASSPHRASE": "",
         }

@@ -11,16 +11,19 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from embedded.alarms.evaluator import Transition
 from embedded.alarms.service import AlarmService
 from embedded.aws.hooks import HOOKS
 from embedded.aws.server import ApiServer
 from embedded.environment import ACCOUNT, REGION, variables
 from embedded.faults import EngineFaults, strike
 from embedded.provider.server import ProviderServer
+from embedded.runpod.kept import KeptRunPod
 
 if TYPE_CHECKING:
     from embedded.machines import Machines
@@ -43,11 +46,13 @@ class Cloud:
         cache: Path,
         port: int = 0,
         provider_port: int = 0,
+        runpod_port: int = 0,
         boxes: bool = False,
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.directory = directory
         self.api = ApiServer(port=port)
+        self.runpod = KeptRunPod(directory / "runpod", port=runpod_port)
         self.engine_faults = EngineFaults()
         self._cache, self._provider_port = cache, provider_port
         self._provider: ProviderServer | None = None
@@ -97,11 +102,14 @@ class Cloud:
                 before_change=self.engine_faults.before_change,
             )
             self._provider.start()
+            self.runpod.start()
         except BaseException:
+            if self._provider is not None:
+                self._provider.stop()
             self.api.stop()
             raise
         self.alarms.start()
-        HOOKS.advance_alarms = lambda by: self.alarms.advance(self.alarms.now + by)
+        HOOKS.advance_alarms = self._advance
         HOOKS.fault = lambda values: strike(values, self.engine_faults, self.machines)
         self._saver.start()
 
@@ -113,6 +121,7 @@ class Cloud:
         self.alarms.stop()
         self._saver.join()
         self.save()
+        self.runpod.stop()
         if self._provider is not None:
             self._provider.stop()
         if self.machines is not None:
@@ -124,6 +133,10 @@ class Cloud:
         if self.api.dirty or not self.state_file.exists():
             self.api.save(self.state_file)
 
+    def _advance(self, by: timedelta) -> list[Transition]:
+        self.runpod.advance(by)
+        return self.alarms.advance(self.alarms.now + by)
+
     @property
     def provider_port(self) -> int:
         """The provider's loopback port."""
@@ -133,7 +146,7 @@ class Cloud:
 
     def variables(self) -> dict[str, str]:
         """What a program needs in its environment to live in this cloud; boto3 and the AWS CLI read the same."""
-        return variables(self.api.url, self.provider_port)
+        return variables(self.api.url, self.provider_port, self.runpod.url)
 
     def _open_boxes(self) -> None:
         """Machines are had where they can be; where not, everything else goes on."""
@@ -148,6 +161,8 @@ class Cloud:
     def _autosave(self) -> None:
         seen, waited = 0, 0.0
         while not self._stopping.wait(AUTOSAVE_QUIET_SECONDS):
+            with contextlib.suppress(OSError):
+                self.runpod.save()
             dirty = self.api.dirty
             waited += AUTOSAVE_QUIET_SECONDS
             if dirty and (dirty == seen or waited >= AUTOSAVE_LONGEST_SECONDS):

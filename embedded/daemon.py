@@ -53,7 +53,7 @@ def _serve(directory: Path, cache: Path, *, boxes: bool, lock: IO[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     del lock  # held for as long as the process lives
-    api_port, provider_port = _former_ports(directory)
+    api_port, provider_port, runpod_port = _former_ports(directory)
     after_kill = (directory / "cloud.json").exists()
     if after_kill:  # nobody may take the dead cloud's word for this one's
         (directory / "cloud.json").rename(directory / "former.json")
@@ -62,6 +62,7 @@ def _serve(directory: Path, cache: Path, *, boxes: bool, lock: IO[str]) -> int:
         cache=cache,
         port=api_port,
         provider_port=provider_port,
+        runpod_port=runpod_port,
         boxes=boxes,
         progress=lambda said: _write(directory / "progress", said),
     )
@@ -80,6 +81,7 @@ def _serve(directory: Path, cache: Path, *, boxes: bool, lock: IO[str]) -> int:
             cloud.api.url,
             cloud.provider_port,
             datetime.now(UTC).isoformat(),
+            cloud.runpod.url,
             cloud.without_boxes,
             after_kill,
         )
@@ -96,12 +98,17 @@ def _serve(directory: Path, cache: Path, *, boxes: bool, lock: IO[str]) -> int:
     return 0
 
 
-def _former_ports(directory: Path) -> tuple[int, int]:
+def _former_ports(directory: Path) -> tuple[int, int, int]:
     for name in ("cloud.json", "former.json"):
         with suppress(OSError, ValueError, KeyError):
             former = json.loads((directory / name).read_text(encoding="utf-8"))
-            return int(former["api_url"].rpartition(":")[2]), int(former["provider_port"])
-    return 0, 0
+            api, runpod = former["api_url"], former.get("runpod_url", ":0")  # of a cloud before it had one
+            return _port(api), int(former["provider_port"]), _port(runpod)
+    return 0, 0, 0
+
+
+def _port(url: str) -> int:
+    return int(url.rpartition(":")[2])
 
 
 def _write(path: Path, text: str) -> None:

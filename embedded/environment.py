@@ -10,7 +10,7 @@ ACCOUNT = "123456789012"
 """moto's account; no real one has it."""
 
 
-def variables(api_url: str, provider_port: int) -> dict[str, str]:
+def variables(api_url: str, provider_port: int, runpod_url: str) -> dict[str, str]:
     """The environment of a program that lives in the cloud at those addresses; the credentials are visibly none."""
     return {
         "AWS_ENDPOINT_URL": api_url,
@@ -20,4 +20,5 @@ def variables(api_url: str, provider_port: int) -> dict[str, str]:
         "AWS_DEFAULT_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
         "PULUMI_DEBUG_PROVIDERS": f"aws:{provider_port}",
+        "RUNPOD_API_URL": runpod_url,
     }

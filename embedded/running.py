@@ -21,6 +21,7 @@ class Running:
     api_url: str
     provider_port: int
     started_at: str
+    runpod_url: str
     without_boxes: str = ""
     after_kill: bool = False
     """The cloud before it was killed: what it made last may be forgotten, so Pulumi's state wants a refresh."""

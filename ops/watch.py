@@ -92,6 +92,9 @@ class Row:
     crosses_on: str
     means: str
     do: str
+    first: str = "warn"
+    """What the first level asks: the bound `warn` is of a page where the row has no warning."""
+
     series: tuple[tuple[datetime, float], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
@@ -282,6 +285,7 @@ def _row(
         crosses_on=forecast(value, slope, bound, above=threshold.above, now=now),
         means=threshold.means,
         do=alarm.do,
+        first=alarms[0].severity.value,
         series=series,
     )
 

@@ -125,7 +125,6 @@ def _panel(chart: charts.Chart, standing: Standing) -> timeseries.Panel:
         .datasource(_source())
         .span(charts.CHART_WIDTH)
         .height(charts.CHART_HEIGHT + 2)
-        .min(0)
         .legend(
             VizLegendOptions()
             .display_mode(common.LegendDisplayMode.LIST)
@@ -133,6 +132,8 @@ def _panel(chart: charts.Chart, standing: Standing) -> timeseries.Panel:
             .show_legend(show_legend=True)
         )
     )
+    if chart.lowest is not None:
+        panel = panel.min(chart.lowest)
     letters = iter("ABCDEFGHIJKLMNOP")
     for line in chart.lines:
         for subject in charts.subjects_of(line.metric, standing.facts):

@@ -28,14 +28,24 @@ def rendered(report: Report) -> Group:
             _number(row.warn, ""),
             _number(row.review, ""),
             "" if row.distance_percent is None else f"{row.distance_percent:+.0f} %",
-            "" if row.per_day is None else f"{row.per_day:+.2g}/day",
+            trend(row),
             row.crosses_on,
         )
         for row in report.rows
     ]
     columns = ("state", "threshold", "value", "warn", "review", "room", "trend", "crossed on")
     lines = [Text(each, style="yellow") for each in sentences(report)]
-    return Group(*lines, table(columns, rows, right=(2, 3, 4, 5, 6)))
+    made = table(columns, rows, right=(2, 3, 4, 5, 6))
+    made.columns[0].no_wrap = made.columns[1].no_wrap = True
+    return Group(*lines, made)
+
+
+def trend(row: Row) -> str:
+    """How the value moves in a day; less than a thousandth of the bound is no movement."""
+    if row.per_day is None:
+        return ""
+    least = abs(row.review or row.warn or 0) / 1000
+    return f"{row.per_day if abs(row.per_day) >= least else 0:+.2g}/day"
 
 
 def sentences(report: Report) -> list[str]:
@@ -111,6 +121,7 @@ def page(report: Report) -> str:
         cards=[(row, chart(row, report.deploys), _WORDS.get(row.state, row.state)) for row in report.rows],
         sentences=sentences(report),
         number=_number,
+        trend=trend,
     )
 
 
@@ -146,8 +157,10 @@ box-shadow:0 1px 3px #0002}
 <div class="grid">{% for row, chart, word in cards %}
 <section class="card {{ row.state }}"><h2>{{ row.title }} <small>{{ word }}</small></h2>
 <div class="value">{{ number(row.value, row.unit) }}</div>{{ chart|safe }}
-<small>warn {{ number(row.warn, row.unit) }}{% if row.review is not none %}
+<small>{{ row.first }} {{ "above" if row.above else "below" }} {{ number(row.warn, row.unit) }}
+{% if row.review is not none %}
 · review {{ number(row.review, row.unit) }}{% endif %}
+{% if trend(row) %} · {{ trend(row) }}{% endif %}
 {% if row.crosses_on %} · crossed on {{ row.crosses_on }}{% endif %}<br>{{ row.means }}</small></section>
 {% endfor %}</div></body></html>
 """

@@ -19,6 +19,7 @@ from tools.setup.engine import SLOWING, engine_variables, read_engine
 ROOT = _venv.ROOT
 LOCAL_ONLY = (
     "AWS_ENDPOINT_URL",
+    "RUNPOD_API_URL",
     "AWS_EC2_METADATA_DISABLED",
     "PULUMI_DEBUG_PROVIDERS",
     "PULUMI_BACKEND_URL",

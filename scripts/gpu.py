@@ -9,7 +9,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -37,7 +37,7 @@ from ops.gpu.images import prepare
 from ops.gpu.pin import pin as pin_digests
 from ops.gpu.report import chart
 from ops.gpu.report import report as make_report
-from ops.gpu.usage import Pending, Reader, Records
+from ops.gpu.usage import FORGOTTEN, Pending, Reader, Records
 from ops.talk import Exit, Output, command, confirm, err, show, step, table
 
 ROOT = _venv.ROOT
@@ -165,6 +165,7 @@ def invoke(
     wait: Annotated[
         float, typer.Option(min=0, help="seconds to wait; 0: three cold starts and the job's timeout")
     ] = 0.0,
+    job: Annotated[str, typer.Option(help="look again at a job that was sent before; sends nothing")] = "",
     output: Out = Output.TABLE,
 ) -> None:
     """Read a receipt by the endpoint and print it. A cold start is waited for; nothing is sent twice."""
@@ -174,11 +175,17 @@ def invoke(
     _, jobs = clients(naming, found, region=region, transport=HttpxTransport())
     reader = Reader(jobs, definition, found.policy.cold_start_seconds)
     with step("receipt", "a worker reads it; a cold start takes minutes") as line:
-        answered = reader.read(made, wait_seconds=wait or None)
+        at_work = [job]
+        try:
+            answered = reader.read(made, wait_seconds=wait or None, job_id=job, sent=at_work.append)
+        except KeyboardInterrupt:
+            _goes_on(picture, stack, at_work[-1])
         line.says(f"{made.width} x {made.height}, {made.tokens} tokens")
     if isinstance(answered, Pending):
-        err.print(f"Job {answered.job_id} is {answered.said}; it goes on without us", markup=False)
-        raise typer.Exit(Exit.INTERRUPTED)
+        err.print(f"Job {answered.job_id} is {answered.said}", markup=False)
+        _goes_on(picture, stack, answered.job_id)
+    if answered.job.error == FORGOTTEN:
+        raise TerraceError(Fault(answered.job.id, FORGOTTEN, "Send the picture again, without --job"))
     Records(RECORDS / f"{stack}.records.jsonl").add(answered.record)
     if answered.is_double:
         err.print("The answer is the double's: no model has looked at this picture", markup=False)
@@ -368,6 +375,15 @@ def _fill(parameter: str, what: str, region: str, stack: str) -> None:
         raise TerraceError(Fault(parameter, "is not there", f"Make it first: pulumi up -s {stack}"))
     port.put_secret(parameter, value.strip())
     err.print(f"{parameter} is set", markup=False)
+
+
+def _goes_on(picture: Path, stack: str, job: str) -> NoReturn:
+    """Ends with how to get the answer of a job that goes on without us."""
+    said = f"It goes on without us. Look again: scripts/gpu.py invoke {picture} -s {stack} --job {job}"
+    if not job:
+        said = "\nInterrupted while it was sent: it may be at work. The same command sends it a second time."
+    err.print(said, markup=False, soft_wrap=True)
+    raise typer.Exit(Exit.INTERRUPTED)
 
 
 def _api(naming: Naming, region: str) -> RunPod:

@@ -77,6 +77,7 @@ def status(output: OutputOption = Output.TABLE) -> None:
     rows = [
         ("AWS API", running.api_url),
         ("provider", f"127.0.0.1:{running.provider_port}"),
+        ("RunPod double", f"{running.runpod_url}, its key: double-key"),
         ("boxes", running.without_boxes or "on"),
         ("since", running.started_at),
         ("requests", str(found["requests"])),

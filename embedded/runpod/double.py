@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableSequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -64,7 +64,7 @@ class Double:
         self.world = World(now=time.time() if now is None else now, seed=seed, habits=habits)
         self.faults = Faults()
         self.control = Control(self.world, base=f"{base}/v2")
-        self.requests: list[tuple[str, str, Any]] = []
+        self.requests: MutableSequence[tuple[str, str, Any]] = []
         self._minute, self._calls = 0, 0
 
     @property

@@ -4,29 +4,42 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-from embedded.runpod.double import Double, LostError
+from embedded.runpod.double import Answer, Double, LostError
 from embedded.runpod.model import Habits
 
 TICK_SECONDS = 0.02
+MOST_REMEMBERED = 1000
 
 
 class RunPodServer:
-    """A double behind an HTTP server; a second outside is `speed` seconds inside."""
+    """A double behind an HTTP server; a second outside is `speed` seconds inside.
+
+    A `double` that stood before goes on, and what was due since then happens at once.
+    """
 
     def __init__(
-        self, *, port: int = 0, speed: float = 1.0, habits: Habits | None = None, seed: int = 0
+        self,
+        *,
+        port: int = 0,
+        speed: float = 1.0,
+        habits: Habits | None = None,
+        seed: int = 0,
+        double: Clocked | None = None,
     ) -> None:
         self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self.double = _Clocked(base=self.url, habits=habits, seed=seed)
+        self.double = double or Clocked(habits=habits, seed=seed)
+        self.double.move_to(self.url)
         self.lock = threading.Lock()
-        self._speed, self._began, self._first = speed, time.monotonic(), self.double.world.now
+        self._speed, self._began = speed, time.monotonic()
+        self._first = max(self.double.world.now, time.time())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(TICK_SECONDS,), daemon=True)
 
     def __enter__(self) -> Self:
@@ -44,13 +57,32 @@ class RunPodServer:
         """Lets the double's clock go to where it belongs; the lock is held."""
         self.double.world.advance(self._first + (time.monotonic() - self._began) * self._speed)
 
+    def ahead(self, seconds: float) -> None:
+        """Lets the double's clock run ahead by so much; the lock is held."""
+        self._first += seconds
+        self.catch_up()
+
     def wait(self, seconds: float) -> None:
         """Waits that many of the double's seconds."""
         time.sleep(seconds / self._speed)
 
 
-class _Clocked(Double):
+class Clocked(Double):
     """A double whose clock is another's: /runsync comes back at once and is looked at again."""
+
+    def __init__(self, *, habits: Habits | None = None, seed: int = 0) -> None:
+        super().__init__(habits=habits, seed=seed)
+        self.requests = deque(maxlen=MOST_REMEMBERED)
+        self.served = 0
+
+    def move_to(self, base: str) -> None:
+        """It answers at another address from now on."""
+        self.control.base = f"{base}/v2"
+
+    def handle(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> Answer:
+        """See `Double.handle`; counts."""
+        self.served += 1
+        return super().handle(method, url, headers, content)
 
     def _synchronous_seconds(self, query: Mapping[str, str]) -> float:
         super()._synchronous_seconds(query)

@@ -38,6 +38,8 @@ class Chart:
     thresholds: tuple[str, ...] = ()
     period_seconds: int = 300
     stacked: bool = False
+    lowest: float | None = 0
+    """Where the left axis begins; None: where the data do, which may be below 0."""
     deploys: bool = False
     """Deploys and climbs are marked: CloudWatch's own annotations have fixed times, so a series marks them."""
 
@@ -83,6 +85,7 @@ def sections(facts: Facts) -> Iterator[Section]:
                     if facts.gpu or objective != "model"
                 ),
                 period_seconds=86_400,
+                lowest=None,
                 deploys=True,
             ),
         ),
@@ -215,7 +218,10 @@ def _chart(
         "properties": {
             "title": chart.title, "region": region, "period": chart.period_seconds, "view": "timeSeries",
             "stacked": chart.stacked, "metrics": rows,
-            "yAxis": {"left": {"min": 0}, "right": {"min": 0, "max": 1, "showUnits": False}},
+            "yAxis": {
+                "left": {} if chart.lowest is None else {"min": chart.lowest},
+                "right": {"min": 0, "max": 1, "showUnits": False},
+            },
             "annotations": {"horizontal": levels(chart, facts)},
         },
     }  # fmt: skip

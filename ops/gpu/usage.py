@@ -69,6 +69,9 @@ def sampled(content: bytes, share: float) -> bool:
     return int.from_bytes(hashlib.sha256(content).digest()[:8], "big") < share * 2**64
 
 
+FORGOTTEN = "the endpoint knows no such job: what ended is forgotten after half an hour"
+
+
 @dataclass(slots=True)
 class Reader:
     """Reads receipts by one endpoint. `now` is the wall clock."""
@@ -122,17 +125,35 @@ class Reader:
         job = self.jobs.status(pending.job_id)
         if job is not None and not job.status.ended:
             return pending
-        gone = Job(pending.job_id, JobStatus.TIMED_OUT, error="forgotten")
+        gone = Job(pending.job_id, JobStatus.TIMED_OUT, error=FORGOTTEN)
         return self._answered(job or gone, picture_pixels)
 
-    def read(self, picture: Picture, *, wait_seconds: float | None = None) -> Pending | Answered:
-        """Sends it and waits, by default longer than a cold start; Pending where it goes on after that."""
+    def read(
+        self,
+        picture: Picture,
+        *,
+        wait_seconds: float | None = None,
+        job_id: str = "",
+        sent: Callable[[str], None] = lambda _: None,
+    ) -> Pending | Answered:
+        """Sends it and waits, by default longer than a cold start; Pending where it goes on after that.
+
+        With `job_id` it was sent before and is only waited for. `sent` hears the job's id before the waiting begins:
+        whoever is interrupted then can look again, and sends nothing twice.
+        """
         limit = self.deadline_seconds if wait_seconds is None else wait_seconds
         pixels = picture.width * picture.height
-        try:
-            job = self.jobs.run(self.payload(picture), self.policy)
-        except LostAnswerError as error:
-            return self._answered(Job("", JobStatus.FAILED, error=str(error)), pixels, lost=True)
+        if job_id:
+            found = self.fetch(Pending(job_id), pixels)
+            if isinstance(found, Answered):
+                return found
+            job = Job(job_id, JobStatus.IN_QUEUE)
+        else:
+            try:
+                job = self.jobs.run(self.payload(picture), self.policy)
+            except LostAnswerError as error:
+                return self._answered(Job("", JobStatus.FAILED, error=str(error)), pixels, lost=True)
+        sent(job.id)
         job = self.jobs.wait_for(job, deadline_seconds=limit)
         return self._answered(job, pixels) if job.status.ended else Pending(job.id)
 
@@ -169,7 +190,9 @@ class Records:
     path: Path
 
     def add(self, record: Record) -> None:
-        """Writes one down, to the disk."""
+        """Writes one down, to the disk; the same job's a second time is not."""
+        if record.job and any(each.job == record.job for each in self.all()):
+            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(record)) + "\n")

@@ -21,11 +21,12 @@ NAME, KEY = "terrace-dev-receipts", "double-key"
 
 
 @pytest.fixture
-def runpod(monkeypatch: pytest.MonkeyPatch) -> Iterator[RunPodServer]:
-    """The double, to which programs that the engine starts turn too; a minute passes in a quarter of a second."""
-    with RunPodServer(speed=240) as server:
-        monkeypatch.setenv("RUNPOD_API_URL", server.url)
-        server.double.habits.answer = samples.answers({})
+def runpod(bare: Project) -> Iterator[RunPodServer]:
+    """The cloud's own double, with workers that are there in a second."""
+    server = bare.cloud.runpod.server
+    with pytest.MonkeyPatch.context() as quick:
+        quick.setattr(server.double.habits, "cold_seconds", 1.0)
+        quick.setattr(server.double.habits, "execution_seconds", 0.5)
         yield server
 
 
@@ -88,6 +89,16 @@ def test_a_life_of_an_endpoint(bare: Project, runpod: RunPodServer, tmp_path: Pa
     code, out, said = script(project, "status", "--output", "json")
     assert json.loads(out)["override"] == "active: demo"
     assert script(project, "bill")[0] == 0
+
+    # A wait that is too short sends nothing twice: the same job is looked at again.
+    runpod.double.habits.execution_seconds = 250.0
+    code, out, said = script(project, "invoke", str(tmp_path / "receipt.png"), "--wait", "1")
+    assert code == 5, said
+    sent = [path for _, path, _ in runpod.double.requests if path.endswith("/run")]
+    job = said.split("--job ")[1].split()[0]
+    code, out, said = script(project, "invoke", str(tmp_path / "receipt.png"), "--wait", "1", "--job", job)
+    assert job in said
+    assert [path for _, path, _ in runpod.double.requests if path.endswith("/run")] == sent
 
     # Off is asked for by name, and then it is gone.
     project.write(gpu={"mode": "off"})

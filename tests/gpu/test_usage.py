@@ -22,7 +22,7 @@ from infra.core.gpu.modes import Wanted
 from ops.gpu.images import fit, prepare
 from ops.gpu.receipts import Verdict, read
 from ops.gpu.report import chart, report
-from ops.gpu.usage import Answered, Pending, Reader, Records, sampled
+from ops.gpu.usage import FORGOTTEN, Answered, Pending, Reader, Records, sampled
 
 from .support import NOW, Bench, bench, definition
 
@@ -154,6 +154,32 @@ def test_in_flex_the_normal_answer_is_being_analysed_and_the_result_is_fetched_l
     late = asked.fetch(pending, 1)
     assert isinstance(late, Answered)
     assert late.reading.verdict is Verdict.TIMED_OUT
+
+
+def test_whoever_was_interrupted_looks_again_at_the_same_job_and_is_recorded_once(
+    photo: Path, tmp_path: Path
+) -> None:
+    made, asked = bench(), []
+    made.double.habits.answer = samples.answers({})
+    asks, picture = reader(made), prepare(photo, largest_pixels=PIXELS)
+
+    def interrupted(job_id: str) -> None:
+        asked.append(job_id)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        asks.read(picture, sent=interrupted)
+    records = Records(tmp_path / "records.jsonl")
+    for _ in range(2):
+        found = asks.read(picture, job_id=asked[0])
+        assert isinstance(found, Answered)
+        assert found.reading.verdict is Verdict.OK
+        records.add(found.record)
+    assert len(records.all()) == 1
+    assert sum(1 for _, path, _ in made.double.requests if path.endswith("/run")) == 1
+    unknown = asks.read(picture, job_id="job-that-never-was")
+    assert isinstance(unknown, Answered)
+    assert unknown.job.error == FORGOTTEN
 
 
 def test_a_wait_that_is_too_short_cancels_nothing_and_sends_nothing_twice(photo: Path) -> None:

@@ -60,6 +60,14 @@ def test_value_distance_trend_and_forecast_are_those_of_the_series(report: watch
     assert memory.crosses_on in {(NOW + timedelta(days=days)).date().isoformat() for days in (2, 3)}
 
 
+def test_what_hardly_moves_has_no_trend_and_a_page_is_called_one(report: watch.Report) -> None:
+    assert watchpage.trend(row(report, "app-disk-root")) == "+0/day"
+    assert watchpage.trend(row(report, "app-memory")).startswith("+1.")
+    html = watchpage.page(report)
+    assert "page below 1 samples" in html
+    assert "warn above 70 %" in html
+
+
 def test_requests_are_shown_a_second(report: watch.Report) -> None:
     requests = row(report, "stack-requests")
     assert (requests.warn, requests.review, requests.unit) == (20, 30, "/s")
