@@ -59,6 +59,13 @@ TABLE: Mapping[str, Consequence] = {
     "aws:ec2/eip:Eip": Consequence(
         "the address: names and allow lists that hold it", "who comes by that address", stateful=True
     ),
+    "aws:cloudtrail/trail:Trail": Consequence(
+        "what happens in the account until a trail stands again; records in the bucket stay"
+    ),
+    "aws:guardduty/detector:Detector": Consequence("its findings of the last 90 days"),
+    "aws:iam/openIdConnectProvider:OpenIdConnectProvider": Consequence(
+        interrupted="every workflow that takes a role of this account"
+    ),
     "aws:kms/key:Key": Consequence(
         "everything encrypted under it, when its waiting period ends",
         "what reads encrypted data",
