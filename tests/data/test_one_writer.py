@@ -203,7 +203,7 @@ def follow_and_switch(stack: Stack) -> None:
     stack.move.switch(lambda _: None)
 
 
-@pytest.mark.parametrize("changes", range(14))
+@pytest.mark.parametrize("changes", range(15))
 def test_a_move_by_following_cut_at_any_change_has_one_writer_at_most_and_ends_by_the_same_commands(
     followed: Stack, changes: int
 ) -> None:
@@ -222,7 +222,7 @@ def test_a_move_by_following_cut_at_any_change_has_one_writer_at_most_and_ends_b
     assert not followed.move.listener, "a subscription was left behind"
 
 
-@pytest.mark.parametrize("changes", range(14))
+@pytest.mark.parametrize("changes", range(15))
 def test_a_move_by_following_cut_at_any_change_goes_back_unless_it_was_written_down(
     followed: Stack, changes: int
 ) -> None:
@@ -313,7 +313,7 @@ def test_an_extension_that_the_target_has_only_older_is_refused_before_the_fence
 
 
 def test_what_a_killed_follower_left_is_taken_away_by_an_ordinary_copy_as_well(followed: Stack) -> None:
-    followed.life.left = 6
+    followed.life.left = 7
     with pytest.raises(CutError):
         followed.move.follow(lambda _: None)
     assert followed.move.listener, "nothing was left: the test cuts too early"
