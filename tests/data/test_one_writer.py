@@ -18,6 +18,7 @@ from infra.host.box.data import compare, work
 from infra.host.box.data.application import environment
 from infra.host.box.data.compare import Census, differences
 from infra.host.box.data.ends import End, Mark, State
+from infra.host.box.data.follow import Following
 from infra.host.box.data.record import BOX, RDS, Record, Writer, scram
 from infra.host.box.data.work import DifferentError, Move
 from ops.data import Databases, RefusedError, ask
@@ -202,7 +203,7 @@ def follow_and_switch(stack: Stack) -> None:
     stack.move.switch(lambda _: None)
 
 
-@pytest.mark.parametrize("changes", range(14))
+@pytest.mark.parametrize("changes", range(15))
 def test_a_move_by_following_cut_at_any_change_has_one_writer_at_most_and_ends_by_the_same_commands(
     followed: Stack, changes: int
 ) -> None:
@@ -221,7 +222,7 @@ def test_a_move_by_following_cut_at_any_change_has_one_writer_at_most_and_ends_b
     assert not followed.move.listener, "a subscription was left behind"
 
 
-@pytest.mark.parametrize("changes", range(14))
+@pytest.mark.parametrize("changes", range(15))
 def test_a_move_by_following_cut_at_any_change_goes_back_unless_it_was_written_down(
     followed: Stack, changes: int
 ) -> None:
@@ -291,6 +292,75 @@ def test_a_copy_with_other_rows_is_not_switched_to(stack: Stack) -> None:
         stack.move.switch(lambda _: None)
     assert stack.writers() == []
     assert stack.move.record.read().end == BOX
+
+
+def test_a_source_that_writes_again_since_the_copy_is_not_switched_from(stack: Stack) -> None:
+    stack.move.copy(lambda _: None)
+    stack.box.open(0)
+    with pytest.raises(DifferentError, match="is written to since the copy was made"):
+        stack.move.switch(lambda _: None)
+    assert stack.writers() == [BOX]
+
+
+def test_an_extension_that_the_target_has_only_older_is_refused_before_the_fence(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare, "extensions", lambda _: {"vector": "0.8.2"})
+    monkeypatch.setattr(compare, "available", lambda _: {"vector": "0.8.0"})
+    with pytest.raises(DifferentError, match=r"extension vector is 0\.8\.2 on box, and 0\.8\.0 on"):
+        stack.move.copy(lambda _: None)
+    assert stack.writers() == [BOX]
+
+
+def test_what_a_killed_follower_left_is_taken_away_by_an_ordinary_copy_as_well(followed: Stack) -> None:
+    followed.life.left = 7
+    with pytest.raises(CutError):
+        followed.move.follow(lambda _: None)
+    assert followed.move.listener, "nothing was left: the test cuts too early"
+    followed.life.left = 10_000
+    followed.move.copy(lambda _: None)
+    assert not followed.move.listener
+
+
+@dataclass
+class Asked:
+    """A database that answers what it is told to, and notes what it was asked."""
+
+    name: str
+    answers: dict[str, str]
+    is_ours: bool = True
+    said: list[str] = field(default_factory=list)
+
+    def sql(self, query: str, *, database: str = "postgres") -> str:
+        self.said.append(query)
+        return next((answer for part, answer in self.answers.items() if part in query), "")
+
+
+def following(source: dict[str, str], *, is_ours: bool = True) -> tuple[Following, Asked]:
+    box = Asked(BOX, source, is_ours)
+    return Following(cast("Any", box), cast("Any", Asked(RDS, {})), cast("Any", None), 512), box
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ({"show wal_level": "replica", "largeobject": "0"}, "wal_level is replica"),
+        ({"show wal_level": "logical", "relreplident": "public.bare", "largeobject": "0"}, "public.bare"),
+        ({"show wal_level": "logical", "largeobject": "3"}, "3 large objects"),
+    ],
+)
+def test_what_cannot_be_replicated_is_refused(answers: dict[str, str], said: str) -> None:
+    (fault,) = following(answers)[0].refusals()
+    assert said in fault
+
+
+def test_a_database_on_rds_is_not_followed() -> None:
+    assert "copy instead" in following({}, is_ours=False)[0].refusals()[0]
+
+
+def test_a_follower_that_lagged_by_more_than_the_disk_may_keep_is_said_to_be_lost() -> None:
+    with pytest.raises(TerraceError, match=r"kept 512 MiB for its follower, which lagged by more"):
+        following({"wal_status": "lost, 600 MB"})[0].synchronized()
 
 
 def test_a_rehearsal_fences_nothing_and_is_never_switched_to(stack: Stack) -> None:
