@@ -15,7 +15,7 @@ import boto3
 import pytest
 
 from bench.projects import option_a
-from bench.served import CACHE, Served, environment
+from bench.served import CACHE, REGION, Served, environment
 from embedded.aws.faults import Fault, FaultKind
 from embedded.boxes import State
 from embedded.cloud import Cloud
@@ -122,9 +122,7 @@ def test_a_bucket_that_does_not_answer_is_tried_again_and_the_failure_is_told(bo
 
 def published(box: Served) -> set[str]:
     """The names of the project's own metrics."""
-    found = boto3.client("cloudwatch", region_name="ap-northeast-2").list_metrics(Namespace="terrace")[
-        "Metrics"
-    ]
+    found = boto3.client("cloudwatch", region_name=REGION).list_metrics(Namespace="terrace")["Metrics"]
     return {
         each["MetricName"] for each in found if {one["Name"] for one in each["Dimensions"]} == {"InstanceId"}
     }
@@ -239,10 +237,11 @@ def test_a_full_data_volume_stops_no_page_and_what_was_written_is_there_when_the
     until(lambda: box.tried("terrace-host install")[0] == 0 and serves(box), box=box)
 
 
-def test_a_password_that_is_turned_reaches_the_services_by_the_next_install(box: Served) -> None:
-    ssm, path = boto3.client("ssm", region_name="ap-northeast-2"), "/terrace/dev/database/password"
-    ssm.put_parameter(Name=path, Value="turned-in-a-test", Type="SecureString", Overwrite=True)
-    before = pids(box)
+def test_a_password_that_is_forgotten_is_made_anew_and_reaches_server_and_services(box: Served) -> None:
+    name, before = "/terrace/dev/database/password", pids(box)
+    box.sh(
+        f"aws ssm put-parameter --overwrite --type SecureString --name {name} --value unset --region {REGION}"
+    )
     box.sh("terrace-host install")
     after = pids(box)
     changed = {name for name in before if before[name] != after[name]}
@@ -305,7 +304,7 @@ def test_a_volume_with_another_stacks_data_is_refused_by_name_and_not_mounted(bo
 
 
 def test_a_boot_without_the_volume_serves_by_itself_once_it_is_attached(box: Served) -> None:
-    ec2 = boto3.client("ec2", region_name="ap-northeast-2")
+    ec2 = boto3.client("ec2", region_name=REGION)
     box.sh(
         "mkdir -p /etc/systemd/system/terrace-data.service.d;"
         " printf '[Service]\nExecStart=\nExecStart=/usr/local/sbin/terrace-mount --wait-seconds 1\nRestartSec=1\n'"
@@ -359,7 +358,7 @@ def test_a_database_that_does_not_start_after_an_unclean_stop_is_said_and_never_
 def test_a_parameter_that_is_missing_is_named_and_what_serves_serves_on(
     box: Served, name: str, verb: str, says: str
 ) -> None:
-    ssm, path = boto3.client("ssm", region_name="ap-northeast-2"), f"/terrace/dev/{name}"
+    ssm, path = boto3.client("ssm", region_name=REGION), f"/terrace/dev/{name}"
     kept = ssm.get_parameter(Name=path, WithDecryption=True)["Parameter"]
     told = box.sh("sha256sum /run/terrace/app.env /etc/terrace/box.json")
     ssm.delete_parameter(Name=path)
@@ -375,7 +374,7 @@ def test_a_parameter_that_is_missing_is_named_and_what_serves_serves_on(
 
 
 def test_an_empty_description_of_the_box_is_refused_by_its_name(box: Served) -> None:
-    ssm, path = boto3.client("ssm", region_name="ap-northeast-2"), "/terrace/dev/host/facts"
+    ssm, path = boto3.client("ssm", region_name=REGION), "/terrace/dev/host/facts"
     kept = ssm.get_parameter(Name=path)["Parameter"]
     ssm.put_parameter(Name=path, Value="{}", Type="String", Overwrite=True)
     try:

@@ -38,7 +38,7 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         project.stand()
         made = Served(directory, cloud, project, project.outputs())
         assert cloud.machines is not None
-        cloud.machines.host.wait(made.box.instance_id, lambda each: each.booted, timeout_seconds=120)
+        cloud.machines.host.wait(made.box.instance_id, lambda each: each.booted, timeout_seconds=300)
         made.prepare()
         yield made
 

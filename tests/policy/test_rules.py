@@ -62,7 +62,7 @@ SETTINGS: dict[str, Any] = {
     "terrace:alarmEmail": "ops@example.com",
     "terrace:tags": {"team": "engineering", "costCenter": "RnD", "owner": "ops@example.com"},
     "terrace:app": {"settings": {"LOG_LEVEL": "info"}, "secrets": ["JWT_SECRET"]},
-    "terrace:backup": {"awsBackup": True},
+    "terrace:backup": {"awsBackup": True, "offsiteRegion": "ap-northeast-1"},
     "terrace:budget": {"monthly": "300"},
     "terrace:domain": "app.example.com",
     "terrace:dns": {"zoneId": "Z0123456789ABC"},
