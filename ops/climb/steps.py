@@ -106,8 +106,8 @@ SHIFT = "shift"
 """The step that takes requests to the new side."""
 
 SHIFT_SECONDS = 30.0
-"""Of those, from the switch until requests reach the new side: one `up`. An assumption; on the embedded cloud 23 s and
-38 s were measured (docs/adr/0063)."""
+"""Of those, from the switch until requests reach the new side: one `up`. An assumption; 23 s and 38 s were
+measured on the embedded cloud (docs/adr/0063)."""
 
 
 def walk(
