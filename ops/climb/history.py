@@ -133,7 +133,7 @@ def _add(row: dict[str, Any], record: Record) -> None:
             row["forecast_away_seconds"] = record.data.get(
                 "forecast_away_seconds", row["forecast_away_seconds"]
             )
-            if row["away_seconds"] is not None:
+            if row["away_seconds"] is not None and record.event is Event.ENDED:
                 row["forecast_held"] = abs(row["away_seconds"] - row["forecast_away_seconds"]) <= HELD_SECONDS
         case _:
             return

@@ -34,7 +34,7 @@ def test_a_climb_is_planned_and_applied_with_words_state_and_cloud_the_same(clon
     assert [each["event"] for each in clone.journal()][-1] == "ended"
 
 
-@pytest.mark.drill
+@pytest.mark.matrix
 def test_a_climb_is_recorded_and_taken_back(clone: Clone) -> None:
     clone.climb("single-16g")
     row = json.loads(clone.scale("history", "--output", "json").stdout)[-1]
