@@ -212,6 +212,7 @@ LEFT_BEHIND = "select (select count(*) from pg_replication_slots) + (select coun
 DOOR = "find /etc/postgresql/17/main /etc/systemd/system -name '*replication*' | wc -l"
 
 
+@pytest.mark.matrix
 def test_a_copy_that_follows_loses_no_acknowledged_write_and_leaves_nothing_behind(mover: Mover) -> None:
     found = mover.cloud.client("ssm").get_parameter(
         Name=f"{PARAMETERS}/{DATABASE_PASSWORD}", WithDecryption=True
@@ -234,6 +235,7 @@ def test_a_copy_that_follows_loses_no_acknowledged_write_and_leaves_nothing_behi
     assert mover.run("switch")["writer"]["end"] == "box"
 
 
+@pytest.mark.matrix
 def test_a_copy_that_followed_is_given_up_and_no_slot_keeps_the_log(mover: Mover) -> None:
     mover.run("follow")
     assert mover.run("plan", code=10)["kept_for_follower"]
@@ -242,6 +244,7 @@ def test_a_copy_that_followed_is_given_up_and_no_slot_keeps_the_log(mover: Mover
     assert mover.application("box", "insert into receipts (merchant) values ('on') returning 1") == "1"
 
 
+@pytest.mark.matrix
 def test_a_table_without_a_key_is_refused_before_its_updates_would_fail(mover: Mover) -> None:
     mover.box("set role app; create table bare (n int)")
     assert "without a primary key cannot be followed: public.bare" in mover.run("follow", code=4)

@@ -71,6 +71,7 @@ def test_what_must_not_be_reached_is_not(two: Two) -> None:
     assert two.tried("frontend", reach.format(database, port))[0] != 0
 
 
+@pytest.mark.matrix
 def test_where_two_jvms_do_not_fit_a_release_is_refused_or_interrupts_the_backend_alone(two: Two) -> None:
     refused = two.release("v2")
     assert refused.returncode == 4, refused.stderr
@@ -86,6 +87,7 @@ def test_where_two_jvms_do_not_fit_a_release_is_refused_or_interrupts_the_backen
     assert json.loads(two.until("/api/version", 200))["version"] == "v2"
 
 
+@pytest.mark.matrix
 def test_a_dead_database_takes_the_rows_down_and_neither_the_frontend_nor_what_needs_none(two: Two) -> None:
     machines = two.cloud.machines
     assert machines is not None
@@ -100,6 +102,7 @@ def test_a_dead_database_takes_the_rows_down_and_neither_the_frontend_nor_what_n
     two.until("/api/totals", 200)
 
 
+@pytest.mark.matrix
 def test_a_dead_backend_takes_down_the_api_alone_and_comes_back_by_itself(two: Two) -> None:
     two.power("backend", on=False)
     began = time.monotonic()
@@ -111,6 +114,7 @@ def test_a_dead_backend_takes_down_the_api_alone_and_comes_back_by_itself(two: T
     two.until("/api/totals", 200)
 
 
+@pytest.mark.matrix
 def test_a_dead_frontend_leaves_backend_and_database_serving_and_comes_back_by_itself(two: Two) -> None:
     two.power("frontend", on=False)
     assert two.sh("backend", "curl -sf http://127.0.0.1:8090/api/totals | head -c 1") == "{"
