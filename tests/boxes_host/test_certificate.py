@@ -15,6 +15,7 @@ import boto3
 import pytest
 import yaml
 
+from bench.instances import Instance
 from bench.projects import option_a
 from bench.served import CACHE, Served, environment
 from embedded.cloud import Cloud
@@ -180,3 +181,19 @@ def test_a_certificate_near_its_end_is_renewed_and_when_that_fails_the_old_one_i
     told = json.loads(box.sh("terrace-certificate renew --json"))
     assert (told["placed"], told["copied"], signed(box)) == (True, True, before + 1)
     assert comes(box) != old
+
+
+@pytest.mark.matrix
+def test_a_replaced_instance_shows_its_predecessors_certificate_and_asks_for_none(box: Served) -> None:
+    box.sh("systemctl stop terrace-certificate; terrace-certificate renew")
+    serial, before = comes(box), signed(box)
+    Instance(box.cloud).terminate()
+    box.project.pulumi("refresh", "--yes", "--skip-preview")
+    box.project.pulumi("up", "--yes", "--skip-preview")
+    former, box.outputs = box.box.instance_id, box.project.outputs()
+    assert box.box.instance_id != former
+    assert box.cloud.machines is not None
+    box.cloud.machines.host.wait(box.box.instance_id, lambda each: each.booted, timeout_seconds=240)
+    box.prepare()
+    assert (shown(box)[0], signed(box)) == (serial, before)
+    assert f"certificate of {DOMAIN} brought back" in box.sh("journalctl -u terrace-host --no-pager")
