@@ -164,7 +164,7 @@ def test_a_certificate_near_its_end_is_renewed_and_when_that_fails_the_old_one_i
 ) -> None:
     assert box.cloud.machines is not None
     ca = box.cloud.machines.acme.authority
-    box.sh("rm -rf /var/lib/terrace/certificates*")
+    box.sh("systemctl stop terrace-certificate; rm -rf /var/lib/terrace/certificates*")
     boto3.client("s3").delete_object(
         Bucket=box.outputs["buckets"]["backups"], Key=f"certificates/production/{DOMAIN}.tar"
     )
@@ -185,7 +185,7 @@ def test_a_certificate_near_its_end_is_renewed_and_when_that_fails_the_old_one_i
 
 @pytest.mark.matrix
 def test_a_replaced_instance_shows_its_predecessors_certificate_and_asks_for_none(box: Served) -> None:
-    box.sh("terrace-certificate renew")
+    box.sh("systemctl stop terrace-certificate; terrace-certificate renew")
     serial, before = comes(box), signed(box)
     Instance(box.cloud).terminate()
     box.project.pulumi("refresh", "--yes", "--skip-preview")
