@@ -74,7 +74,9 @@ def drill(root: Path, stack: str, to: str, *, boxes: bool, kill: str) -> dict[st
                 Fault("--boxes", f"no machines can be had: {cloud.without_boxes}", "Run it as root, on Linux")
             )
         named = Option.PRIVATE in (before.option, after.option)
-        return _Drill(root, directory / "clone", stack, cloud, boxes=boxes).run(to, kill, named=named)
+        found = _Drill(root, directory / "clone", stack, cloud, boxes=boxes).run(to, kill, named=named)
+    shutil.rmtree(directory)  # machines' disks are large; a drill that failed leaves them to be looked at
+    return found
 
 
 def _refuse(option: Option, *, moves: bool, boxes: bool) -> None:
