@@ -47,7 +47,7 @@ _CLIMBS = {
     ),
     Option.SPLIT: (
         "the box, by two and RDS; its volume is kept",
-        "from `data.py copy` to `switch`; `copy --rehearse` tells how long",
+        "from `copy` until requests reach the new side; the climb's rehearsal tells how long",
         "climb back; `data.py` takes the rows along",
     ),
     Option.PRIVATE: (

@@ -76,9 +76,7 @@ class Engine:
 
     def resources(self) -> list[dict[str, Any]]:
         """The resources in the state, as the engine keeps them."""
-        with _speaking(self.stack, "state"):
-            deployment = self._stack().export_stack().deployment or {}
-        found: list[dict[str, Any]] = deployment.get("resources") or []
+        found: list[dict[str, Any]] = self.deployment().get("resources") or []
         return found
 
     def differences(self) -> dict[str, str]:
@@ -96,9 +94,13 @@ class Engine:
         return found
 
     def deployment(self) -> dict[str, Any]:
-        """The whole state, as `pulumi stack export` gives it."""
+        """The whole state, as `pulumi stack export` gives it; empty for a stack that nobody has made."""
         with _speaking(self.stack, "state"):
-            return dict(self._stack().export_stack().deployment or {})
+            try:
+                # By name: selecting the stack first would be a second start of the engine, and would make the stack.
+                return dict(self._workspace.export_stack(self.stack).deployment or {})
+            except automation.StackNotFoundError:
+                return {}
 
     def save_plan(self, path: Path, *, policy_pack: Path) -> dict[str, int]:
         """Previews with the rules, and saves what an up would do; how many resources, by operation.

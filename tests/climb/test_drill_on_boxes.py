@@ -12,7 +12,7 @@ import pytest
 from tests.boxes.conftest import pytest_runtest_setup  # noqa: F401 the same rule for skips
 
 ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.box, pytest.mark.drill]
+pytestmark = [pytest.mark.box, pytest.mark.matrix]  # five to eleven minutes: `make matrix`
 
 
 def test_every_acknowledged_row_moves_after_a_kill_behind_the_fence_and_comes_back() -> None:
