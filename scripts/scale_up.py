@@ -46,7 +46,7 @@ def status(*, stack: Stack = "dev", output: As = Output.TABLE) -> None:
     """Stage and climb in the file, the stack and the journal; thresholds, error budget, money, last climb, lock."""
     from ops.climb import status as looking
 
-    found = looking.look(_site(stack), now=_now())
+    found = looking.look(_reading(stack), now=_now())
     show(found, page.status(found), output)
 
 
@@ -87,7 +87,7 @@ def plan(
 
     Ends with 10 where a change is proposed, 4 where a gate is shut, 3 where the budget would be exceeded.
     """
-    site = _site(stack)
+    site = _reading(stack)
     made = _planned(
         site, Wish(stack, to, site.git.email(), _overrides(override or []), allow_climb_overlap, contract)
     )
@@ -374,6 +374,13 @@ def _site(stack: str) -> Site:
     site = Site(ROOT, WORK_DIR, stack, _variables(), says=_say)
     if not site.region:
         raise TerraceError(Fault(f"stack {stack}", "has no aws:region", "Write it, as ap-northeast-2"))
+    return site
+
+
+def _reading(stack: str) -> Site:
+    """The site of a command that only reads: one look at the state serves all of it, and is what its answer is of."""
+    site = _site(stack)
+    site.one_look = True
     return site
 
 

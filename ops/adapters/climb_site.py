@@ -53,6 +53,8 @@ class Site:
     on_event: Callable[[Any], Any] | None = None
     answers_before: bool = False
     """Whether the service answered when the plan was made; then it has to afterwards."""
+    one_look: bool = False
+    """Whether the state is read once for the whole command, as one that changes nothing may."""
     _stack: StackOfClimb | None = field(default=None, repr=False)
     _report: watch.Report | None = field(default=None, repr=False)
 
@@ -61,8 +63,9 @@ class Site:
         """The stack by the engine."""
         if self._stack is None:
             self._stack = StackOfClimb(
-                self.root, self.work_dir, self.naming.project, self.stack, self.variables, self.on_event
-            )
+                self.root, self.work_dir, self.naming.project, self.stack, self.variables, self.on_event,
+                one_look=self.one_look,
+            )  # fmt: skip
         return self._stack
 
     @property

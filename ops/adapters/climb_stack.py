@@ -33,10 +33,13 @@ class StackOfClimb:
         stack: str,
         variables: Mapping[str, str],
         on_event: Callable[[Any], Any] | None = None,
+        *,
+        one_look: bool = False,
     ) -> None:
         self.root, self.work_dir, self.project, self.stack = root, work_dir, project, stack
         self.variables, self.on_event = dict(variables), on_event
         self.engine = Engine(root, stack, variables=variables, work_dir=work_dir)
+        self._one_look = one_look
         self._resources: list[dict[str, Any]] | None = None
 
     @property
@@ -50,8 +53,8 @@ class StackOfClimb:
         return str(stackfile.config(self.file)["aws:region"])
 
     def resources(self, *, fresh: bool = False) -> list[dict[str, Any]]:
-        """The state's resources; asked once unless `fresh`."""
-        if self._resources is None or fresh:
+        """The state's resources; asked once unless `fresh`, and once for ever with `one_look`."""
+        if self._resources is None or (fresh and not self._one_look):
             self._resources = self.engine.resources()
         return self._resources
 
