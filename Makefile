@@ -23,7 +23,7 @@ check: setup ## format, lint, types
 	$(BIN)/mypy
 	$(BIN)/ty check
 
-audit: setup ## zizmor over the workflows, checkov over the program, in an environment of their own
+audit: setup ## zizmor over the workflows, checkov over the program
 	@$(BIN)/uv venv --quiet --allow-existing .venv-audit
 	@$(BIN)/uv pip sync --quiet --require-hashes --python .venv-audit/bin/python requirements/audit.txt
 	.venv-audit/bin/zizmor --offline --no-progress .github
@@ -49,7 +49,7 @@ preview: setup ## what STACK=dev would change and cost, in this shell's cloud or
 demo: setup ## a stage standing on the embedded cloud, its page fetched, its cost shown
 	$(BIN)/python scripts/demo.py $(ARGS)
 
-demo-split: setup ## one box to two and back on machines, rows moved while they are written; needs root
+demo-split: setup ## one box to two and back on machines, rows moved under load; needs root
 	$(BIN)/python scripts/scale_up.py drill --stack $(STACK) --to split --boxes $(ARGS)
 
 demo-stop: setup ## stop the embedded cloud and its machines

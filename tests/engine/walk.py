@@ -24,7 +24,8 @@ def _resource(token: str, name: str, **inputs: Any) -> Resource:
 
 
 def _name(thing: dict[str, Any], fallback: str) -> str:
-    return next((tag["Value"] for tag in thing.get("Tags", []) if tag["Key"] == "Name"), fallback)
+    named = next((tag["Value"] for tag in thing.get("Tags", []) if tag["Key"] == "Name"), fallback)
+    return named.removeprefix("terrace-dev-")
 
 
 def _machines(client: Any) -> Iterator[Resource]:
@@ -122,7 +123,8 @@ def _watching(client: Any) -> Iterator[Resource]:
     pages = watch.get_paginator("describe_alarms").paginate(AlarmTypes=["MetricAlarm", "CompositeAlarm"])
     for page in pages:
         for each in page["MetricAlarms"]:
-            yield _resource("aws:cloudwatch/metricAlarm:MetricAlarm", each["AlarmName"], **_alarm(each))
+            name = each["AlarmName"].removeprefix("terrace-dev-")
+            yield _resource("aws:cloudwatch/metricAlarm:MetricAlarm", name, **_alarm(each))
         for each in page["CompositeAlarms"]:
             yield _resource("aws:cloudwatch/compositeAlarm:CompositeAlarm", each["AlarmName"])
     for each in watch.list_dashboards()["DashboardEntries"]:

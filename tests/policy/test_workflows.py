@@ -122,8 +122,9 @@ def calls() -> Iterator[tuple[str, list[str]]]:
                         for each in words[index + 1 :]:
                             if each[:1] in ("|", ">", "&"):
                                 break
+                            shown = re.sub(r"\$\{\w+:\+([^}]*)\}", r"\1", each)
                             given.append(
-                                re.sub(r"\$\{?(\w+)\}?", lambda found: VALUES.get(found[1], "word"), each)
+                                re.sub(r"\$\{?(\w+)\}?", lambda found: VALUES.get(found[1], "word"), shown)
                             )
                         yield word, given
 

@@ -97,6 +97,7 @@ def test_every_dependency_has_its_line_of_what_it_is_for_and_what_would_replace_
     asked = [canonicalize_name(Requirement(text).name) for text in RUNTIME + DEVELOPMENT] + [
         "uv",
         "pip",
+        "checkov",
         "zizmor",
         *modules,
     ]
