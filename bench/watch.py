@@ -14,7 +14,7 @@ from embedded.alarms.definition import MetricKey, composite_alarm, metric_alarm,
 from embedded.alarms.evaluator import Evaluator
 from embedded.alarms.rules import State
 from infra.core.alarms import alarm_set
-from infra.core.cost.watching import watching_monthly, watching_resources
+from infra.core.cost import stage_resources, watching_monthly
 from infra.core.metrics import Metric
 from infra.core.naming import Naming
 from infra.core.prices import load
@@ -155,7 +155,7 @@ def figures(_: Path) -> Iterator[tuple[str, str, str, str, str]]:
     book = load()
     for stage in LADDER:
         if stage.option is not Option.ELASTIC:
-            usd = watching_monthly(watching_resources(alarm_set(Facts(shape(stage)))), book)
+            usd = watching_monthly(stage_resources(stage), book)
             target = "≤ 5 USD" if stage.name == "single-8g" else ""
             yield f"alarms of {stage.name}, a month", f"{usd:.2f} USD", "", "", target
 
