@@ -251,6 +251,21 @@ def test_a_terminated_instance_lets_its_address_go(aws: Aws, launch: Launch) -> 
     ec2.release_address(AllocationId=address)
 
 
+def test_an_address_that_moves_to_another_instance_is_on_no_two(aws: Aws, launch: Launch) -> None:
+    ec2, old, new = aws("ec2"), launch(), launch()
+    address = ec2.allocate_address(Domain="vpc")
+    for target in (old, new):
+        ec2.associate_address(
+            AllocationId=address["AllocationId"], InstanceId=target, AllowReassociation=True
+        )
+    found = ec2.describe_instances(InstanceIds=[old, new])["Reservations"]
+    shown = {
+        each["InstanceId"]: each.get("PublicIpAddress") for group in found for each in group["Instances"]
+    }
+    assert shown[new] == address["PublicIp"]
+    assert shown[old] != address["PublicIp"]
+
+
 def test_addresses_come_from_the_pool_and_go_back_to_it(aws: Aws, refused: Refused) -> None:
     ec2 = aws("ec2")
     HOOKS.public_address = addresses_from(ipaddress.ip_network("198.18.7.0/30").hosts())

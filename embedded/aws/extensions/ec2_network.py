@@ -62,6 +62,23 @@ def release_address(original: Any, backend: Any, address: Any = None, allocation
     original(backend, address, allocation_id)
 
 
+@patches.wrap(ElasticAddressBackend)
+def associate_address(
+    original: Any,
+    backend: Any,
+    instance: Any = None,
+    eni: Any = None,
+    address: Any = None,
+    allocation_id: Any = None,
+    reassociate: Any = False,  # noqa: FBT002 as moto calls it
+) -> Any:
+    """One interface has the address; where it was before, an interface gets back what it had by itself."""
+    found = backend.address_by_ip([address]) if address else backend.address_by_allocation([allocation_id])
+    if reassociate and found[0].association_id:
+        backend.disassociate_address(association_id=found[0].association_id)
+    return original(backend, instance, eni, address, allocation_id, reassociate)
+
+
 @patches.wrap(NatGatewayBackend)
 def delete_nat_gateway(original: Any, backend: Any, nat_gateway_id: str) -> Any:
     gateway = backend.nat_gateways.get(nat_gateway_id)
