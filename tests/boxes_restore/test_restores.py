@@ -231,7 +231,7 @@ systemd-run --quiet --collect --unit=writer /root/writer
 def test_after_a_power_cut_under_load_every_row_older_than_the_recovery_point_is_in_the_bucket(
     source: Machine, scratch: Machine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The archive closes segments every 5 s here instead of every 120 s; their way out is given 40 s instead of 180 s.
+    """The archive closes segments every 5 s here instead of every 120 s; their way out has 40 s instead of 180 s.
     It begins with a cut: after a recovery the server itself would close none for five minutes."""
     bound_seconds = ARCHIVE_SECONDS + PUSH_SECONDS
     source.power_cut()
