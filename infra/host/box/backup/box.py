@@ -64,6 +64,14 @@ def facts(path: Path = BOX_JSON) -> Facts:
         ) from error
 
 
+class Ended(TerraceError):
+    """A program that failed; `code` is what it ended with."""
+
+    def __init__(self, code: int, fault: Fault) -> None:
+        self.code = code
+        super().__init__(fault)
+
+
 def program(
     *argv: str,
     user: str | None = None,
@@ -74,7 +82,8 @@ def program(
     """What a program writes to stdout, run as another user if one is named.
 
     Raises:
-        TerraceError: it failed; what it said is in the fault. No secret may stand in `argv`.
+        Ended: it failed; what it said is in the fault. No secret may stand in `argv`.
+        TerraceError: it is not installed, or did not end in time.
     """
     line = ("runuser", "-u", user, "--", *argv) if user and os.geteuid() == 0 else argv
     try:
@@ -97,12 +106,13 @@ def program(
         ) from error
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip())[-800:]
-        raise TerraceError(
+        raise Ended(
+            done.returncode,
             Fault(
                 " ".join(argv[:4]),
                 f"ended with {done.returncode}: {said}",
                 "See above, and /var/log/pgbackrest",
-            )
+            ),
         )
     return done.stdout
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,12 +16,15 @@ from infra.core.metrics import Metric
 from infra.core.naming import UNSET
 from infra.host.box.backup import gaps as records
 from infra.host.box.backup.bounds import GAPS_PREFIX, REPOSITORY_PREFIX, STANZA
-from infra.host.box.backup.box import POSTGRES, Facts, program
+from infra.host.box.backup.box import POSTGRES, Ended, Facts, program
 from infra.host.box.backup.gaps import Gap
 from infra.host.box.backup.segments import Segment, parse
 
 Kind = Literal["full", "diff", "incr"]
 PASS_PHRASE_BYTES = 48
+LOCKED = 50
+"""pgBackRest's LockAcquireError (its error.yaml): another command of it holds the stanza's lock."""
+LOCK_PATIENCE_SECONDS = 90.0
 METADATA = "http://169.254.169.254/latest"
 
 
@@ -55,8 +59,20 @@ class PgBackRest:
 
     def prepare(self) -> None:
         """Makes the stanza where it is not, and checks that a segment reaches the bucket."""
-        self.run("stanza-create", timeout_seconds=120)
-        self.run("check", timeout_seconds=180)
+        self._when_unlocked("stanza-create", timeout_seconds=120)
+        self._when_unlocked("check", timeout_seconds=180)
+
+    def _when_unlocked(self, *arguments: str, timeout_seconds: float) -> None:
+        """A command that wants the lock which the archiver's own process holds while it pushes segments."""
+        until = time.monotonic() + LOCK_PATIENCE_SECONDS
+        while True:
+            try:
+                self.run(*arguments, timeout_seconds=timeout_seconds)
+                return
+            except Ended as ended:
+                if ended.code != LOCKED or time.monotonic() > until:
+                    raise
+                time.sleep(1)
 
     def backup(self, kind: Kind) -> Backup:
         """Makes a backup; the first is a full one whatever was asked for."""
