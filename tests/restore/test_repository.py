@@ -6,7 +6,7 @@ import pytest
 
 from infra.core.errors import Fault
 from infra.host.box.backup import repository
-from infra.host.box.backup.box import Ended
+from infra.host.box.backup.box import EndedError
 from infra.host.box.backup.repository import LOCKED, PgBackRest
 
 
@@ -20,7 +20,7 @@ class Program:
     def __call__(self, *argv: str, **_: object) -> str:
         self.called.append(argv[-1])
         if self.codes:
-            raise Ended(self.codes.pop(0), Fault("pgbackrest", "failed", "See above"))
+            raise EndedError(self.codes.pop(0), Fault("pgbackrest", "failed", "See above"))
         return ""
 
 
@@ -39,7 +39,7 @@ def test_a_stanza_waits_for_the_archiver_that_holds_the_lock(monkeypatch: pytest
 def test_another_failure_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     program = Program(LOCKED, 82)
     monkeypatch.setattr(repository, "program", program)
-    with pytest.raises(Ended) as refused:
+    with pytest.raises(EndedError) as refused:
         PgBackRest().prepare()
     assert refused.value.code == 82
     assert program.called == ["stanza-create"] * 2
@@ -48,5 +48,5 @@ def test_another_failure_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_lock_that_is_never_given_back_ends_the_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repository, "LOCK_PATIENCE_SECONDS", -1.0)
     monkeypatch.setattr(repository, "program", Program(LOCKED))
-    with pytest.raises(Ended, match="pgbackrest"):
+    with pytest.raises(EndedError, match="pgbackrest"):
         PgBackRest().prepare()

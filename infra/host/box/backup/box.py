@@ -64,7 +64,7 @@ def facts(path: Path = BOX_JSON) -> Facts:
         ) from error
 
 
-class Ended(TerraceError):
+class EndedError(TerraceError):
     """A program that failed; `code` is what it ended with."""
 
     def __init__(self, code: int, fault: Fault) -> None:
@@ -82,7 +82,7 @@ def program(
     """What a program writes to stdout, run as another user if one is named.
 
     Raises:
-        Ended: it failed; what it said is in the fault. No secret may stand in `argv`.
+        EndedError: it failed; what it said is in the fault. No secret may stand in `argv`.
         TerraceError: it is not installed, or did not end in time.
     """
     line = ("runuser", "-u", user, "--", *argv) if user and os.geteuid() == 0 else argv
@@ -106,7 +106,7 @@ def program(
         ) from error
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip())[-800:]
-        raise Ended(
+        raise EndedError(
             done.returncode,
             Fault(
                 " ".join(argv[:4]),

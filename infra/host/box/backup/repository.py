@@ -16,7 +16,7 @@ from infra.core.metrics import Metric
 from infra.core.naming import UNSET
 from infra.host.box.backup import gaps as records
 from infra.host.box.backup.bounds import GAPS_PREFIX, REPOSITORY_PREFIX, STANZA
-from infra.host.box.backup.box import POSTGRES, Ended, Facts, program
+from infra.host.box.backup.box import POSTGRES, EndedError, Facts, program
 from infra.host.box.backup.gaps import Gap
 from infra.host.box.backup.segments import Segment, parse
 
@@ -69,7 +69,7 @@ class PgBackRest:
             try:
                 self.run(*arguments, timeout_seconds=timeout_seconds)
                 return
-            except Ended as ended:
+            except EndedError as ended:
                 if ended.code != LOCKED or time.monotonic() > until:
                     raise
                 time.sleep(1)
