@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -312,6 +313,12 @@ class Site:
         if not faults and stage.option is Option.PRIVATE:
             faults = climb_ready.targets(self.pulumi.resources(), self.region)
         return faults
+
+    def linger(self, seconds: float) -> None:
+        """Waits, where a release serves: elsewhere nobody can have asked."""
+        if climb_ready.deployed(self.pulumi.outputs(), self.region):
+            self.says(f"waits {seconds:.0f} s for those who remember where the name led")
+            time.sleep(seconds)
 
     def watched(self, stage: str) -> Sequence[str]:
         """Alarms and budget of the stage that do not stand."""

@@ -118,7 +118,7 @@ def test_a_name_in_route_53_leads_to_an_address_or_by_an_alias_to_the_balancers(
     found: tuple[shown.LoadBalancer, str],
 ) -> None:
     placed = {found[0].dns_name: IPv4Address("198.18.0.2")}
-    for name, address, seconds in (("app", "198.18.0.2", 5), ("box", "198.18.0.7", 60)):
+    for name, address, seconds in (("app", "198.18.0.2", 60), ("box", "198.18.0.7", 60)):
         reply = managed.resolve(placed, f"{name}.example.com", "A")
         assert reply is not None
         (record,) = reply.records
