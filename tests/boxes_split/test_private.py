@@ -1,6 +1,6 @@
 """Option C standing: two boxes without an address behind a load balancer. In the order of the file.
 
-The backend's box is a t4g.medium: two JVMs fit, so a release interrupts nothing.
+Both boxes have 4 GB: two services of each part fit, so a release interrupts nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tests.boxes_split.support import DOMAIN, RECEIPT, Two
 
 pytestmark = [pytest.mark.box, pytest.mark.drill, pytest.mark.engine, pytest.mark.matrix]
 
+MACHINES = {"frontend": "t4g.medium", "backend": "t4g.medium"}
 REACH = "timeout 3 bash -c '</dev/tcp/{}/{}'"
 
 
@@ -30,7 +31,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
     """A stack that began at `private`, with a name in Route 53."""
     directory = tmp_path_factory.mktemp("private")
     with Cloud(directory / "cloud", cache=CACHE, boxes=True) as cloud, environment(cloud):
-        project = private(directory / "project", cloud, machines={"backend": "t4g.medium"})
+        project = private(directory / "project", cloud, machines=MACHINES)
         project.stand()
         made = Two(directory, cloud, project, project.outputs())
         made.ready()
