@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
@@ -17,6 +18,8 @@ import boto3
 from embedded import sample
 from embedded.cloud import Cloud
 from embedded.load import Load, Report, Target, named
+from embedded.load.pool import Pool
+from embedded.load.wire import Way
 from infra.core.errors import Fault, TerraceError
 from infra.core.naming import Naming
 from infra.core.release import Strategy
@@ -77,10 +80,31 @@ class Served:
         trusted.write_bytes(machines.authorities)
         with named(machines.lookup, self.directory / "names.json", self.name) as names:
             target = Target(f"https://{self.name}", self.name, str(trusted), str(names))
+            self._answers(target)
             log = self.directory / f"{called}.log"
             with Load(target, log, rate=RATE, sockets=SOCKETS, keep_alive=True) as load:
                 load.until(int(RATE * BEFORE_SECONDS))
                 yield load
+
+    def _answers(self, target: Target) -> None:
+        """Waits until the service answers by its name and a certificate of that name.
+
+        Raises:
+            TerraceError: it does not within READY_SECONDS.
+        """
+        request = f"GET /api/totals HTTP/1.1\r\nHost: {self.name}\r\nConnection: close\r\n\r\n".encode()
+        deadline, why = time.monotonic() + READY_SECONDS, ""
+        while time.monotonic() < deadline:
+            try:
+                status = asyncio.run(Pool(Way.to(target), keep=False).ask(request)).status
+            except (OSError, EOFError, ValueError) as error:
+                why = f"{type(error).__name__}: {error}"
+            else:
+                if status == 200:
+                    return
+                why = f"answered {status}"
+            time.sleep(1)
+        raise TerraceError(Fault(self.name, f"does not serve: {why}", f"Look at {self.directory}"))
 
     def turned(self, called: str) -> str:
         """Waits until everybody asks the address that the name leads to; the address.
