@@ -305,8 +305,9 @@ class Site:
         return []
 
     def _unready(self, boxes: Sequence[str], stage: Stage) -> list[str]:
-        """What must serve before requests go there: where rows move, nothing can until they have."""
-        if moves_data(find(self.words().stage), stage):
+        """What must serve before requests go to another side; where rows move, nothing can until they have."""
+        before = find(self.words().stage)
+        if before.option is stage.option or moves_data(before, stage):
             return []
         released = climb_ready.deployed(self.pulumi.outputs(), self.region)
         faults = climb_ready.boxes(boxes, self.region) if released else []
