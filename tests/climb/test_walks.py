@@ -242,6 +242,21 @@ def test_a_way_back_takes_along_what_the_new_side_took(tmp_path: Path) -> None:
     assert (world.rows.writers(), world.stored()) == (["box"], ["first", "second"])
 
 
+def test_the_way_back_waits_for_those_who_remember_the_name_before_the_balancer_goes(tmp_path: Path) -> None:
+    bucket, before = Bucket(), at("split")
+    made = plan("split", "private")
+    climb(made, before, bucket, tmp_path / "a").go_on()
+    assert before.lingered == []
+    climb(made, before, bucket, tmp_path / "a").go_back()
+    assert before.lingered == [("expanded", steps.REMEMBERED_SECONDS)]
+    early = at("split")
+    with pytest.raises(Killed):
+        climb(made, early, Bucket(), tmp_path / "b", kill=("verify", "done")).go_on()
+    again = climb(made, early, Bucket(), tmp_path / "b")
+    again.go_back()
+    assert early.lingered == [], "nobody was sent there"
+
+
 def test_nothing_goes_back_over_the_point_of_no_return(tmp_path: Path) -> None:
     walk = steps.contraction(listed("single-16g-fixed"), listed("split"), ())
     made = plan("single-16g-fixed", "split", walk=walk)

@@ -129,6 +129,19 @@ def test_the_record_points_to_the_balancer_once_the_climb_has_moved(program: Run
         assert bool(record.get("records")) != aliased
 
 
+def test_a_side_that_the_world_reaches_keeps_its_certificate_as_long_as_it_stands(program: Run) -> None:
+    for stage, climb, wanted in (
+        ("split", {"to": "private", "phase": "moved"}, "production"),
+        ("private", {"to": "split", "phase": "expanded"}, "production"),
+        ("private", None, ""),
+    ):
+        changes = {"terrace:stage": stage, **NAMED, **({"terrace:climb": climb} if climb else {})}
+        facts = program(changes).one("aws:ssm/parameter:Parameter", "host-facts").inputs["insecureValue"]
+        told = json.loads(facts)
+        assert told["certificate"] == wanted, (stage, climb)
+        assert len(told["balanced_subnets"]) == 2
+
+
 def test_what_is_released_is_protected_no_more_and_everything_else_still_is(program: Run) -> None:
     found = program({**SPLIT, "terrace:kept": ["box-data"], "terrace:released": ["box-data"]})
     assert not found.one("aws:ebs/volume:Volume").options["protect"]
