@@ -31,7 +31,7 @@ from infra.core.naming import FAKE_AMI, CostCenter, Environment, Naming, Team, m
 from infra.core.notice import QuietHours, Webhook
 from infra.core.prices import DEFAULT_BOOK
 from infra.core.prices import load as load_book
-from infra.core.shape import Climb, Nat, Part, Phase, Shape, Sizes, shape
+from infra.core.shape import Climb, Firewall, Nat, Part, Phase, Shape, Sizes, shape
 from infra.core.stages import LADDER, Option, Role, Stage, find
 from infra.core.thresholds import Facts
 from infra.core.transition import Standing, climb_faults
@@ -379,6 +379,10 @@ class Edge(_Model):
 
     nat: Nat = Field(
         default=Nat.ONE, description="NAT gateways: one, or per-zone; none is refused with its reasons"
+    )
+    firewall: Firewall = Field(
+        default=Firewall.OFF,
+        description="AWS WAF before the load balancer: off, count what its rules match, or block it",
     )
     certificate_arn: str | None = Field(
         default=None,
