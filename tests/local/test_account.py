@@ -98,6 +98,8 @@ def test_prod_stands_in_a_state_bucket_with_its_own_key_and_its_secrets_are_fill
         .replace('alarmEmail: ""', "alarmEmail: a@example.com")
         .replace('owner: ""', "owner: a@example.com")
         .replace('monthly: ""', 'monthly: "150"')
+        + "  terrace:externalAi:\n    url: https://api.example.com/v1\n    model: a-model\n"
+        "    reason: endpoint away until 2027, agreed with the customer\n"
     )
     login = (
         'export PULUMI_BACKEND_URL="s3://terrace-state-123456789012?region=ap-northeast-2'
@@ -114,7 +116,8 @@ def test_prod_stands_in_a_state_bucket_with_its_own_key_and_its_secrets_are_fill
     code, said = account(clone, "set JWT_SECRET", given=SENTINEL)
     assert code == 0, said
     assert SENTINEL not in said
-    assert "set" in account(clone, "secrets")[1]
+    told = dict(line.split() for line in account(clone, "secrets")[1].splitlines() if len(line.split()) == 2)
+    assert (told["JWT_SECRET"], told["EXTERNAL_AI_KEY"]) == ("set", "unset")
     exported = shell(
         clone,
         login
