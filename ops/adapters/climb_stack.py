@@ -122,7 +122,7 @@ class StackOfClimb:
             TerraceError: the engine or the guard refused; what they said is in the fault.
         """
         known = {each["urn"]: each for each in self.resources()}
-        with tempfile.TemporaryDirectory(prefix="terrace-plan-") as folder:
+        with tempfile.TemporaryDirectory(prefix="terrace-plan-", ignore_cleanup_errors=True) as folder:
             copy = Path(folder)
             shutil.copy(self.work_dir / "Pulumi.yaml", copy)
             shutil.copy(self.file, copy)
