@@ -223,7 +223,7 @@ def _planned(site: Site, wish: Wish) -> Plan:
             with ThreadPoolExecutor() as beside:
                 # The engine reads the state in a process of its own; AWS is asked meanwhile.
                 measured, seen = beside.submit(_measured_away, site), beside.submit(site.report)
-                beside.submit(site.account).result()
+                beside.submit(site.account)  # planning.make asks for it first, and finds it answered
                 (resized, moved), report = measured.result(), seen.result()
             to = wish.to
             if not to and report is not None and not wish.contract:
