@@ -1,4 +1,4 @@
-"""The only place for what is measured between options: the largest preview, the way there under a load, a gigabyte."""
+"""The only place for what is measured between options: previews, the way to private under a load, a gigabyte."""
 
 from __future__ import annotations
 
