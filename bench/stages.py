@@ -1,4 +1,4 @@
-"""The only place for what is measured of stages: the preview of the largest one, and the way to it under a load."""
+"""The only place for what is measured between options: previews, the way to private under a load, a gigabyte."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from bench import projects
+from bench import moved, projects
+from embedded.aws.server import ApiServer
 from embedded.cloud import Cloud
 
 ROUNDS = 5
@@ -50,3 +52,24 @@ def figures(directory: Path, *, cache: Path) -> Iterator[tuple[str, str, str, st
             "",
             "0",
         )
+    yield from _a_gigabyte(directory / "moved")
+
+
+def _a_gigabyte(directory: Path) -> Iterator[tuple[str, str, str, str, str]]:
+    """On machines; about five minutes."""
+    directory.mkdir()
+    with ExitStack() as stack:
+        api = ApiServer()
+        api.start()
+        stack.callback(api.stop)
+        machines, cloud = moved.stand(directory, api)
+        stack.callback(machines.close)
+        found = moved.move_a_gigabyte(moved.ready(cloud))
+    faults = f"{found.lost} lost, {found.twice} twice, {found.astray} astray"
+    yield (
+        f"A→B, {found.size_bytes / 1e9:.2f} GB at 50 writes/s, no writer for",
+        f"{found.pause_seconds:.2f} s",
+        f"{found.gap_seconds:.2f} s",
+        "",
+        f"≤ 5 s; of {found.acknowledged}: {faults}",
+    )

@@ -8,6 +8,7 @@ import _venv  # isort: skip  # first: the rest needs the project's environment
 
 import os
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -222,8 +223,11 @@ def _planned(site: Site, wish: Wish) -> Plan:
     settings = site.settings()
     with step("plan", "previewing on a copy") as line:
         try:
-            report = site.report()
-            resized, moved = _measured_away(site)
+            with ThreadPoolExecutor() as beside:
+                # The engine reads the state in a process of its own; AWS is asked meanwhile.
+                measured, seen = beside.submit(_measured_away, site), beside.submit(site.report)
+                beside.submit(site.account)  # planning.make asks for it first, and finds it answered
+                (resized, moved), report = measured.result(), seen.result()
             to = wish.to
             if not to and report is not None and not wish.contract:
                 to = advising.advise(advising.seen(report, now=_now())).to
