@@ -1,7 +1,10 @@
-"""The only place for what is measured between options: the largest stage's preview, a gigabyte that moves."""
+"""The only place for what is measured between options: previews, the way to private under a load, a gigabyte."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +15,8 @@ from embedded.aws.server import ApiServer
 from embedded.cloud import Cloud
 
 ROUNDS = 5
+DRILL = ("drill", "--stack", "dev", "--from", "split", "--to", "private", "--boxes", "--output", "json")
+"""About nine minutes, as root: there and back on machines, 50 requests a second by the service's name."""
 
 
 def figures(directory: Path, *, cache: Path) -> Iterator[tuple[str, str, str, str, str]]:
@@ -34,6 +39,19 @@ def figures(directory: Path, *, cache: Path) -> Iterator[tuple[str, str, str, st
             "≤ 3.0 × floor",
         )
         yield (f"first up of private, {len(private.resources())} resources", f"{first:.1f} s", "", "", "")
+    done = subprocess.run(
+        [sys.executable, str(projects.ROOT / "scripts" / "scale_up.py"), *DRILL],
+        stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    for way, what in (("there", "split to private"), ("back", "private to split, taken back")):
+        load = json.loads(done.stdout)["load"][way]
+        yield (
+            f"{what}: failed of sent in {load['seconds']:.0f} s",
+            str(load["failed"]),
+            str(load["sent"]),
+            "",
+            "0",
+        )
     yield from _a_gigabyte(directory / "moved")
 
 

@@ -91,6 +91,7 @@ class Cloud:
                 self.api.load(self.state_file)
             else:
                 self.api.reset()  # of what an earlier cloud of this process left
+            self.runpod.start()
             if not self.without_boxes:
                 self._open_boxes()
             self._provider = ProviderServer(
@@ -102,10 +103,10 @@ class Cloud:
                 before_change=self.engine_faults.before_change,
             )
             self._provider.start()
-            self.runpod.start()
         except BaseException:
             if self._provider is not None:
                 self._provider.stop()
+            self.runpod.stop()
             self.api.stop()
             raise
         self.alarms.start()
@@ -150,11 +151,13 @@ class Cloud:
 
     def _open_boxes(self) -> None:
         """Machines are had where they can be; where not, everything else goes on."""
+        from embedded import endpoint
         from embedded.boxes import BoxesError
         from embedded.machines import Machines
 
         try:
             self.machines = Machines(self.directory / "boxes", self.api, progress=self._progress)
+            endpoint.serve_runpod(self.machines.host, self.runpod.server)
         except BoxesError as error:
             self.without_boxes = str(error)
 

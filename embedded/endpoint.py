@@ -1,4 +1,4 @@
-"""The only place for how boxes reach the AWS API: in clear at one address, and by S3's own names over TLS.
+"""The only place for how boxes reach the AWS API, in clear at one address and by S3's own names over TLS, and RunPod.
 
 boto3 and the AWS CLI take AWS_ENDPOINT_URL. Programs that do not (pgBackRest speaks HTTPS alone) ask for the names
 that AWS has, `s3.REGION.amazonaws.com` and `BUCKET.s3.REGION.amazonaws.com`: the resolver of the boxes answers with
@@ -12,6 +12,7 @@ import re
 import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import boto3
@@ -22,9 +23,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from embedded import acme, boxes
 from embedded.aws.server import ApiServer
+from embedded.runpod.server import RunPodServer
 
 HTTP, HTTPS = 80, 443
-ENVIRONMENT = {"AWS_ENDPOINT_URL": f"http://{boxes.ENDPOINT}"}
+RUNPOD = IPv4Address("169.254.169.249")
+"""Where boxes find the double of RunPod."""
+ENVIRONMENT = {"AWS_ENDPOINT_URL": f"http://{boxes.ENDPOINT}", "RUNPOD_API_URL": f"http://{RUNPOD}"}
 """What every service of every box gets."""
 
 RDS_AUTHORITIES = "truststore.pki.rds.amazonaws.com"
@@ -56,6 +60,15 @@ def serve(host: boxes.Host, api: ApiServer, directory: Path) -> None:
         admin=False,
         tls=context(directory, "s3", [*_s3_names(), RDS_AUTHORITIES]),
     )
+
+
+def serve_runpod(host: boxes.Host, double: RunPodServer) -> None:
+    """Lets RunPod's double answer on the boxes' link.
+
+    Raises:
+        HostError: the port is taken.
+    """
+    double.listen_on(host.listen(RUNPOD, HTTP))
 
 
 def authority(directory: Path) -> bytes:

@@ -22,7 +22,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from infra.core import network
+from infra.core import external_ai, network
 from infra.core.errors import Fault, TerraceError, nearest
 from infra.core.gpu import definition as gpu_definition
 from infra.core.gpu.modes import APPLICATION_IS_TOLD, Wanted
@@ -302,6 +302,31 @@ class Budget(_Model):
         return (self.usd * (1 - self.gpu_share)).quantize(Decimal("0.01"))
 
 
+class ExternalAi(_Model):
+    """An AI API of somebody else, to which the backend may send receipts; leave it out and none leaves the stack."""
+
+    url: str = Field(
+        pattern=r"^https://[a-z0-9.-]+(:\d+)?(/\S*)?$",
+        description="its address, over TLS",
+        examples=["https://api.example.com/v1"],
+    )
+    model: str = Field(min_length=1, description="the model that is asked", examples=["a-model"])
+    reason: str = Field(
+        min_length=external_ai.SHORTEST_REASON,
+        description="why receipts may go there, who agreed and until when; the application and its logs show it",
+        examples=["endpoint away until 2027-01-31, agreed with the customer"],
+    )
+
+    @property
+    def told(self) -> dict[str, str]:
+        """What the application is told; the key is a secret of its own."""
+        return {
+            external_ai.URL_VARIABLE: self.url,
+            external_ai.MODEL_VARIABLE: self.model,
+            external_ai.REASON_VARIABLE: self.reason,
+        }
+
+
 class Account(_Model):
     """What an AWS account has once, in one stack of it: trail, detection, defaults, roles of the workflows."""
 
@@ -489,6 +514,10 @@ class Settings(_Model):
     )
     app: App = Field(default_factory=App, description="settings and secrets of the application")
     gpu: Gpu = Field(default_factory=Gpu, description="the GPU endpoint on RunPod")
+    external_ai: ExternalAi | None = Field(
+        default=None,
+        description="an AI API of somebody else that the backend may ask; without it no receipt leaves the stack",
+    )
     budget: Budget | None = Field(
         default=None, description="monthly, currency, krwPerUsd, rateOf, gpuShare; switches AWS Budgets on"
     )
@@ -531,6 +560,16 @@ class Settings(_Model):
     def shape(self) -> Shape:
         """What stands with these settings."""
         return shape(self.rung, climb=self.climbing, kept=self.kept, sizes=self.sizes)
+
+    @property
+    def app_settings(self) -> dict[str, str]:
+        """What the application is told in clear."""
+        return self.app.settings | (self.external_ai.told if self.external_ai is not None else {})
+
+    @property
+    def app_secrets(self) -> tuple[str, ...]:
+        """Names of what it is told in secret."""
+        return (*self.app.secrets, *((external_ai.KEY_VARIABLE,) if self.external_ai is not None else ()))
 
     @property
     def retains_data(self) -> bool:
@@ -676,6 +715,27 @@ def _refuse_secrets(keys: set[str], where: str) -> None:
         )
 
 
+def _brought_twice(values: Mapping[str, Any]) -> Iterator[Fault]:
+    app, gpu = values.get("app"), values.get("gpu")
+    if not isinstance(app, Mapping):
+        return
+    brought: list[tuple[str, tuple[str, ...], str]] = []
+    if isinstance(gpu, Mapping) and gpu.get("mode", Wanted.OFF) != Wanted.OFF:
+        brought.append(("gpu", APPLICATION_IS_TOLD, "scripts/gpu.py key set"))
+    if values.get("externalAi"):
+        told = external_ai.APPLICATION_IS_TOLD
+        brought.append(("externalAi", told, f"scripts/account.py set {external_ai.KEY_VARIABLE}"))
+    for part in ("settings", "secrets"):
+        for setting, names, command in brought:
+            for name in names:
+                if name in (app.get(part) or ()):
+                    yield Fault(
+                        f"{NAMESPACE}:app.{part}",
+                        f"names {name}, which {NAMESPACE}:{setting} brings",
+                        f"Take it out; the key is filled by {command}",
+                    )
+
+
 def _between_fields(values: Mapping[str, Any], faulty: set[str]) -> Iterator[Fault]:
     """Faults that show only where two settings meet; looked for also when a third one is wrong."""
     region, zones = values.get("aws:region"), values.get("zones")
@@ -704,16 +764,7 @@ def _between_fields(values: Mapping[str, Any], faulty: set[str]) -> Iterator[Fau
             "is missing where mode is active: a kept worker is billed every second",
             "Give the last day of the validation, as 2027-01-31",
         )
-    app = values.get("app")
-    if isinstance(gpu, Mapping) and gpu.get("mode", Wanted.OFF) != Wanted.OFF and isinstance(app, Mapping):
-        for part in ("settings", "secrets"):
-            for name in APPLICATION_IS_TOLD:
-                if name in (app.get(part) or ()):
-                    yield Fault(
-                        f"{NAMESPACE}:app.{part}",
-                        f"names {name}, which terrace:gpu brings",
-                        "Take it out; the key is filled by scripts/gpu.py key set",
-                    )
+    yield from _brought_twice(values)
     budget = values.get("budget")
     if isinstance(budget, dict) and budget.get("currency") == "KRW":
         for name, example in (("krwPerUsd", '"1341.49"'), ("rateOf", "2026-10-09")):

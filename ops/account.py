@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from infra.core import external_ai
 from infra.core.errors import Fault, TerraceError
 from infra.core.naming import MANDATORY_TAGS, Naming
 from ops import stackfile
@@ -141,7 +142,7 @@ def fill_secret(port: AccountPort, root: Path, stack: str, project: str, name: s
         TerraceError: the stack names no such secret, it has not been made yet, or the value is empty. No fault
             holds the value.
     """
-    known = (stackfile.config(stackfile.path_of(root, stack)).get("terrace:app") or {}).get("secrets") or []
+    known = _secrets(root, stack)
     if name not in known:
         raise TerraceError(
             Fault(
@@ -167,9 +168,8 @@ def fill_secret(port: AccountPort, root: Path, stack: str, project: str, name: s
 
 def unfilled(port: AccountPort, root: Path, stack: str, project: str) -> dict[str, str]:
     """Each secret of the stack with its state: `set`, `unset` (made, never filled) or `missing` (not made)."""
-    known = (stackfile.config(stackfile.path_of(root, stack)).get("terrace:app") or {}).get("secrets") or []
     found = {}
-    for name in known:
+    for name in _secrets(root, stack):
         version = port.parameter_version(Naming(project, stack).parameter("app", name))
         found[name] = "missing" if version is None else "unset" if version == 1 else "set"
     return found
@@ -177,3 +177,9 @@ def unfilled(port: AccountPort, root: Path, stack: str, project: str) -> dict[st
 
 def _line(changed: bool, what: str) -> str:  # noqa: FBT001
     return f"{what}: {'made' if changed else 'stood already'}"
+
+
+def _secrets(root: Path, stack: str) -> list[str]:
+    config = stackfile.config(stackfile.path_of(root, stack))
+    named = list((config.get("terrace:app") or {}).get("secrets") or [])
+    return [*named, *([external_ai.KEY_VARIABLE] if config.get("terrace:externalAi") else [])]

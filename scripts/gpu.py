@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -18,11 +19,9 @@ from infra.clients.over_httpx import HttpxTransport
 from infra.clients.runpod import RunPod
 from infra.clients.runpod_key import KEY_PARAMETER, find_key
 from infra.core.errors import Fault, TerraceError
-from infra.core.gpu import simulate as simulation
 from infra.core.gpu.decide import Override
 from infra.core.gpu.definition import load, load_policy
 from infra.core.gpu.modes import Mode
-from infra.core.gpu.optimum import optimum
 from infra.core.gpu.traces import SHAPES, make
 from infra.core.naming import Naming
 from infra.host.box.gpu.aws import Given, S3Store, clients, given
@@ -33,6 +32,8 @@ from infra.settings import project_name
 from ops import stackfile
 from ops.adapters.aws_account import AwsAccount
 from ops.adapters.gpu import PublishedDigests
+from ops.gpu import compared
+from ops.gpu.bill import HEAD, Bill
 from ops.gpu.images import prepare
 from ops.gpu.pin import pin as pin_digests
 from ops.gpu.report import chart
@@ -42,8 +43,6 @@ from ops.talk import Exit, Output, command, confirm, err, show, step, table
 
 ROOT = _venv.ROOT
 RECORDS = ROOT / ".local" / "gpu"
-LARGEST_MINUTE = 40
-"""Requests of a minute up to which the clairvoyant optimum is quickly found: its states hold the queue."""
 app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode=None)
 key_app = typer.Typer(help="The RunPod key of a stack.", no_args_is_help=True)
 secret_app = typer.Typer(help="Secret variables of the worker.", no_args_is_help=True)
@@ -248,17 +247,8 @@ def bill(
     now = datetime.now(UTC)
     records = api.billing(start=now - timedelta(days=days), end=now, endpoint_id=found.plan.endpoint_id)
     counted = S3Store(found.bucket, region).load()[0].money
-    month = sum((each.gpu_usd for each in records if each.start.strftime("%Y-%m") == counted.month), start=0)
-    rows = [
-        (f"{each.start:%Y-%m-%d}", f"{each.total_usd:.4f}", f"{each.gpu_usd:.4f}", f"{each.disk_usd:.4f}")
-        for each in records
-    ]
-    rows.append((f"{counted.month} billed / counted", f"{month:.4f}", f"{counted.usd:.4f}", ""))
-    data = {
-        "days": [[each.start, each.total_usd, each.gpu_usd, each.disk_usd, each.fee_usd] for each in records],
-        "counted_usd": counted.usd, "billed_gpu_usd": month, "month": counted.month,
-    }  # fmt: skip
-    show(data, table(("day", "total USD", "GPU", "disk"), rows, right=(1, 2, 3)), output)
+    made = Bill(records, counted.month, Decimal(str(counted.usd)))
+    show(made.as_data(), table(HEAD, made.rows(), right=(1, 2, 3)), output)
 
 
 @app.command()
@@ -280,21 +270,12 @@ def simulate(
     if definition.idle_timeouts is None:
         raise TerraceError(Fault("runpod/endpoint.yaml", "has no idle timeouts", "Scale by QUEUE_DELAY"))
     made = make(shape, users=users, days=days, seed=seed, share=share, most_workers=workers)
-    found = [
-        simulation.simulate(made, name, choose, policy)
-        for name, choose in simulation.all_policies(policy, made, definition.idle_timeouts).items()
-    ]
-    if max(made.minutes) > LARGEST_MINUTE:
-        err.print(
-            f"The optimum is computed up to {LARGEST_MINUTE} requests a minute; here are {max(made.minutes)}",
-            markup=False,
-        )
-    else:
-        found.insert(0, optimum(made, policy))
-    rows = [_compared(each, found[0].total_usd if found[0].policy == "optimum" else None) for each in found]
-    head = ("policy", "J USD", "x optimum", "bill USD", "p50 s", "p95 s", "cold starts", "flips")
-    data = [{name: getattr(each, name) for name in each.__slots__} for each in found]
-    show(data, table(head, rows, right=tuple(range(1, 8))), output)
+    found = compared.compare(made, policy, definition.idle_timeouts)
+    if (most := max(made.minutes)) > compared.LARGEST_MINUTE:
+        said = f"The optimum is computed up to {compared.LARGEST_MINUTE} requests a minute; here are {most}"
+        err.print(said, markup=False)
+    shown = table(compared.HEAD, compared.rows(found), right=tuple(range(1, 8)))
+    show(compared.as_data(found), shown, output)
 
 
 @app.command()
@@ -388,15 +369,6 @@ def _goes_on(picture: Path, stack: str, job: str) -> NoReturn:
 
 def _api(naming: Naming, region: str) -> RunPod:
     return RunPod(Caller(HttpxTransport(), find_key(naming.parameter(*KEY_PARAMETER), region=region)))
-
-
-def _compared(found: simulation.Outcome, best_usd: float | None) -> tuple[str, ...]:
-    ratio = f"{found.total_usd / best_usd:.2f}" if best_usd else ""
-    money = (f"{found.total_usd:.2f}", ratio, f"{found.cost_usd:.2f}")
-    if found.policy == "optimum":
-        return (found.policy, *money, "", "", "", "")
-    waits = (f"{found.wait_p50_seconds:.0f}", f"{found.wait_p95_seconds:.0f}")
-    return (found.policy, *money, *waits, f"{found.cold_starts}", f"{found.flips}")
 
 
 def _given(stack: str) -> tuple[Naming, str, Given]:

@@ -8,6 +8,7 @@ import _venv  # isort: skip  # first: the rest needs the project's environment
 
 import os
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -199,6 +200,9 @@ def drill(
     *,
     stack: Stack = "dev",
     to: Annotated[str, typer.Option("--to", help="the stage to climb to")],
+    begin: Annotated[
+        str, typer.Option("--from", metavar="STAGE", help="the stage to begin at  [the stack file's]")
+    ] = "",
     boxes: Annotated[
         bool, typer.Option(help="real machines (root, Linux); needed where rows move between databases")
     ] = False,
@@ -210,7 +214,7 @@ def drill(
     """Rehearse a climb and its way back in an embedded cloud of its own; no account is asked, nothing is billed."""
     import climb_drill
 
-    found = climb_drill.drill(ROOT, stack, to, boxes=boxes, kill=kill)
+    found = climb_drill.drill(ROOT, stack, to, boxes=boxes, kill=kill, begin=begin)
     show(found, page.drilled(found), output)
 
 
@@ -219,8 +223,11 @@ def _planned(site: Site, wish: Wish) -> Plan:
     settings = site.settings()
     with step("plan", "previewing on a copy") as line:
         try:
-            report = site.report()
-            resized, moved = _measured_away(site)
+            with ThreadPoolExecutor() as beside:
+                # The engine reads the state in a process of its own; AWS is asked meanwhile.
+                measured, seen = beside.submit(_measured_away, site), beside.submit(site.report)
+                beside.submit(site.account)  # planning.make asks for it first, and finds it answered
+                (resized, moved), report = measured.result(), seen.result()
             to = wish.to
             if not to and report is not None and not wish.contract:
                 to = advising.advise(advising.seen(report, now=_now())).to

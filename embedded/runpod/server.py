@@ -1,7 +1,11 @@
-"""The only place that lets the double be asked over HTTP: on loopback, its clock the machine's, as fast as wanted."""
+"""The only place that lets the double be asked over HTTP, its clock the machine's, as fast as wanted.
+
+On loopback for the programs of a laptop, and at any further socket: boxes reach nobody's loopback but their own.
+"""
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections import deque
@@ -41,16 +45,27 @@ class RunPodServer:
         self._speed, self._began = speed, time.monotonic()
         self._first = max(self.double.world.now, time.time())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(TICK_SECONDS,), daemon=True)
+        self._besides: list[ThreadingHTTPServer] = []
 
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
+    def listen_on(self, listening: socket.socket) -> None:
+        """Answers at another socket, too, which it closes at its end."""
+        server = ThreadingHTTPServer(listening.getsockname(), _handler(self), bind_and_activate=False)
+        server.daemon_threads = True
+        server.socket.close()
+        server.socket = listening
+        self._besides.append(server)
+        threading.Thread(target=server.serve_forever, args=(TICK_SECONDS,), daemon=True).start()
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        for server in (self._server, *self._besides):
+            server.shutdown()
+            server.server_close()
         self._thread.join()
 
     def catch_up(self) -> None:

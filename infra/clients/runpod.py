@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from infra.clients.calling import BadReplyError, Caller, NotFoundError, parsed
 from infra.clients.runpod_types import BillingRecord, Endpoint, GpuType, Registry, Rollout, Worker
@@ -32,6 +32,13 @@ class RunPod:
     def is_real(self) -> bool:
         """Whether this is RunPod itself."""
         return self.url == API_URL
+
+    def beside(self, url: str) -> str:
+        """Where the job API at `url` is asked: there, or with a double at the double's own address.
+
+        An endpoint's address was written down by whom made it, who may have reached the double by another one.
+        """
+        return url if self.is_real else f"{self.url}{urlsplit(url).path}"
 
     def endpoints(self) -> list[Endpoint]:
         """Every endpoint of the account."""

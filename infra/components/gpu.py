@@ -7,7 +7,10 @@ field: docs/adr/0021.
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import pulumi
 from pulumi.dynamic import (
@@ -42,6 +45,23 @@ from infra.core.naming import UNSET
 LOOKS_AFTER_A_LOST_ANSWER = 3
 
 Props = dict[str, Any]
+P, R = ParamSpec("P"), TypeVar("R")
+
+
+def _refusing(method: Callable[P, R]) -> Callable[P, R]:
+    """Lets a refusal reach a person as its own words: the plugin's host answers with the whole traceback else
+    (pulumi.dynamic.__main__, `_abort_with_traceback`)."""
+
+    @functools.wraps(method)
+    def call(*arguments: P.args, **named: P.kwargs) -> R:
+        try:
+            return method(*arguments, **named)
+        except TerraceError:
+            if getattr(sys.modules["__main__"].__spec__, "name", "").startswith("pulumi.dynamic"):
+                sys.tracebacklimit = 0
+            raise
+
+    return call
 
 
 class EndpointProvider(ResourceProvider):
@@ -74,6 +94,7 @@ class EndpointProvider(ResourceProvider):
             delete_before_replace=True,
         )
 
+    @_refusing
     def create(self, props: Props) -> CreateResult:
         """Takes over the endpoint of that name, or makes one; a lost answer never makes two."""
         with _Session(props) as session:
@@ -81,6 +102,7 @@ class EndpointProvider(ResourceProvider):
             endpoint = session.settle(endpoint, fresh=True)
             return CreateResult(endpoint.id, session.outputs(endpoint))
 
+    @_refusing
     def read(self, id_: str, props: Props) -> ReadResult:
         """What stands on the platform; an endpoint that was deleted in the console is gone from the state too."""
         if not props.get("spec"):
@@ -91,6 +113,7 @@ class EndpointProvider(ResourceProvider):
                 return ReadResult("", {})
             return ReadResult(id_, session.outputs(endpoint))
 
+    @_refusing
     def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
         """Sends what differs, reads back, and repairs exclusions that a PATCH dropped."""
         with _Session(_news) as session:
@@ -106,6 +129,7 @@ class EndpointProvider(ResourceProvider):
             changed = _differs(_olds, _news, "envelope") or _differs(_olds, _news, "secrets")
             return UpdateResult(session.outputs(session.settle(endpoint, fresh=changed)))
 
+    @_refusing
     def delete(self, _id: str, _props: Props) -> None:
         """Deletes it with its workers and jobs; gone is gone."""
         with _Session(_props) as session:

@@ -41,8 +41,7 @@ class Secrets(Component):
             opts=context.holding_data(self),
         )
         kms.Alias("key", name=f"alias/{context.naming.prefix}", target_key_id=key.key_id, opts=self.child)
-        app = context.settings.app
-        for name, value in app.settings.items():
+        for name, value in context.settings.app_settings.items():
             ssm.Parameter(
                 name,
                 name=context.naming.parameter("app", name),
@@ -51,7 +50,7 @@ class Secrets(Component):
                 tags=context.tags(f"app/{name}"),
                 opts=self.child,
             )
-        for name in app.secrets:
+        for name in context.settings.app_secrets:
             ssm.Parameter(
                 name,
                 name=context.naming.parameter("app", name),

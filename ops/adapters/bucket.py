@@ -24,7 +24,9 @@ class S3Objects:
 
     def __init__(self, bucket: str, region: str) -> None:
         self._bucket = bucket
-        self._s3: Any = boto3.client("s3", region_name=region, config=QUICK)
+        # A session of its own: boto3's default one must not be used by two threads.
+        session: Any = boto3.Session(region_name=region)
+        self._s3: Any = session.client("s3", config=QUICK)
 
     @property
     def name(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -247,20 +247,3 @@ class CloudOfClimb:
 
     def _client(self, service: str) -> Any:
         return self._session.client(service, config=TIMEOUTS)
-
-
-def instances_of(resources: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Instance ids by logical name."""
-    return {
-        each["urn"].rpartition("::")[2]: each["id"]
-        for each in resources
-        if each["type"] == "aws:ec2/instance:Instance" and each.get("id")
-    }
-
-
-def database_of(resources: Sequence[Mapping[str, Any]]) -> str:
-    """The RDS instance's identifier, or nothing where none stands."""
-    for each in resources:
-        if each["type"] == "aws:rds/instance:Instance":
-            return str((each.get("outputs") or {}).get("identifier") or each["id"])
-    return ""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from infra.core.cost import Resource
@@ -17,25 +18,26 @@ from infra.core.errors import Fault, TerraceError
 from infra.core.metrics import BOX_METRICS, GPU_METRICS, LOG_METRICS, RESPONSE
 from infra.core.naming import Naming
 from infra.core.shape import shape
-from infra.core.stages import Option, find
+from infra.core.stages import Option, Stage, find
 from infra.settings import Settings, parse, project_name
 from ops import stackfile, watch
-from ops.adapters import climb_data
-from ops.adapters.aws_watch import AwsWatch
-from ops.adapters.bucket import S3Objects
-from ops.adapters.climb_cloud import CloudOfClimb, database_of, instances_of
-from ops.adapters.climb_stack import StackOfClimb
+from ops.adapters.climb_stack import StackOfClimb, database_of, instances_of
 from ops.adapters.git import Git
 from ops.climb import plan as plans
-from ops.climb import rules, sending
+from ops.climb import rules
 from ops.climb.journal import Journal
-from ops.climb.lock import Lock
+from ops.climb.lock import Lock as ClimbLock
 from ops.climb.moving import Moving
 from ops.climb.plan import Bound, Plan
 from ops.climb.planning import Previewed
 from ops.climb.rules import Figures, Gates
 from ops.climb.run import SloMissedError
-from ops.climb.steps import Words
+from ops.climb.steps import Words, moves_data
+
+if TYPE_CHECKING:
+    # boto3 is imported where AWS is asked: meanwhile the engine reads the state (ops/climb/status.py).
+    from ops.adapters.bucket import S3Objects
+    from ops.adapters.climb_cloud import CloudOfClimb
 
 ANSWERS_WITHIN_SECONDS = 300.0
 """How long a box may take after a resize until it answers."""
@@ -57,16 +59,20 @@ class Site:
     """Whether the state is read once for the whole command, as one that changes nothing may."""
     _stack: StackOfClimb | None = field(default=None, repr=False)
     _report: watch.Report | None = field(default=None, repr=False)
+    _account: str = field(default="", repr=False)
+    _objects: S3Objects | None = field(default=None, repr=False)
+    _making: Lock = field(default_factory=Lock, repr=False)
 
     @property
     def pulumi(self) -> StackOfClimb:
         """The stack by the engine."""
-        if self._stack is None:
-            self._stack = StackOfClimb(
-                self.root, self.work_dir, self.naming.project, self.stack, self.variables, self.on_event,
-                one_look=self.one_look,
-            )  # fmt: skip
-        return self._stack
+        with self._making:
+            if self._stack is None:
+                self._stack = StackOfClimb(
+                    self.root, self.work_dir, self.naming.project, self.stack, self.variables, self.on_event,
+                    one_look=self.one_look,
+                )  # fmt: skip
+            return self._stack
 
     @property
     def naming(self) -> Naming:
@@ -91,6 +97,8 @@ class Site:
     @property
     def cloud(self) -> CloudOfClimb:
         """AWS."""
+        from ops.adapters.climb_cloud import CloudOfClimb
+
         return CloudOfClimb(self.region, self.naming)
 
     @property
@@ -112,15 +120,20 @@ class Site:
         Raises:
             TerraceError: there is none: the stack has never stood.
         """
+        from ops.adapters.bucket import S3Objects
+
         backend = urlsplit(self.variables.get("PULUMI_BACKEND_URL", ""))
-        if backend.scheme == "s3":
-            return S3Objects(backend.netloc, self.region)
-        buckets = self.pulumi.outputs().get("buckets") or {}
-        if not buckets.get("backups"):
+        bucket = backend.netloc if backend.scheme == "s3" else ""
+        if not bucket:
+            bucket = str((self.pulumi.outputs().get("buckets") or {}).get("backups") or "")
+        if not bucket:
             raise TerraceError(
                 Fault(f"stack {self.stack}", "has no bucket: it does not stand", f"pulumi up -s {self.stack}")
             )
-        return S3Objects(str(buckets["backups"]), self.region)
+        with self._making:
+            if self._objects is None:
+                self._objects = S3Objects(bucket, self.region)
+            return self._objects
 
     def journal(self, *, alone: bool = False) -> Journal:
         """The stack's journal, opened; `alone` reads what this disk has."""
@@ -129,9 +142,9 @@ class Site:
         journal.open()
         return journal
 
-    def lock(self) -> Lock:
+    def lock(self) -> ClimbLock:
         """The stack's lock; whenever it is renewed, the composite alarms are told again."""
-        return Lock(self.objects(), self.stack, says=self.says, beat=self.cloud.suppress)
+        return ClimbLock(self.objects(), self.stack, says=self.says, beat=self.cloud.suppress)
 
     def agreed(self) -> tuple[Gates, str, str]:
         """Gates and signers as the default branch has them, and the text of the gates."""
@@ -146,8 +159,9 @@ class Site:
     # -- sources of a plan ----------------------------------------------------------------------------------------
 
     def account(self) -> str:
-        """Whose credentials these are."""
-        return self.cloud.account()
+        """Whose credentials these are; asked once."""
+        self._account = self._account or self.cloud.account()
+        return self._account
 
     def state_account(self) -> str:
         """The account that the state names."""
@@ -185,6 +199,8 @@ class Site:
     def report(self) -> watch.Report | None:
         """The stack against its thresholds; None where alarms cannot be read."""
         if self._report is None:
+            from ops.adapters.aws_watch import AwsWatch
+
             settings = self.settings()
             try:
                 self._report = watch.look(
@@ -196,6 +212,8 @@ class Site:
 
     def series(self, names: Sequence[str]) -> Mapping[str, Sequence[tuple[datetime, float]]]:
         """Metrics by name, of the last two weeks, by the hour."""
+        from ops.adapters.aws_watch import AwsWatch
+
         instances = instances_of(self.pulumi.resources())
         known = {each.name: each for each in (*BOX_METRICS, *LOG_METRICS, *GPU_METRICS)}
         found: dict[str, watch.Wanted] = {}
@@ -234,6 +252,8 @@ class Site:
 
     def answers(self) -> bool:
         """Whether the service answers now."""
+        from ops.climb import sending
+
         url = str(self.pulumi.outputs().get("url", ""))
         return bool(url) and sending.answers(url)
 
@@ -290,17 +310,40 @@ class Site:
     def serving(self, stage: str) -> Sequence[str]:
         """Boxes that do not run as they should, and a service that does not answer where it did before."""
         resources = self.pulumi.resources(fresh=True)
-        faults = self.cloud.machine_faults(
-            shape(find(stage), sizes=self.settings().sizes), instances_of(resources)
-        )
+        wanted = shape(find(stage), sizes=self.settings().sizes)
+        instances = instances_of(resources)
+        faults = self.cloud.machine_faults(wanted, instances)
+        faults = faults or self._unready([instances[box.name] for box in wanted.boxes], find(stage))
         if faults or not self.answers_before:
             return faults
+        from ops.climb import sending
+
         url = str(self.pulumi.outputs().get("url", ""))
         deadline = datetime.now(UTC) + timedelta(seconds=ANSWERS_WITHIN_SECONDS)
         while not sending.answers(url):
             if datetime.now(UTC) > deadline:
                 return [f"{url} has not answered for {ANSWERS_WITHIN_SECONDS:.0f} s"]
         return []
+
+    def _unready(self, boxes: Sequence[str], stage: Stage) -> list[str]:
+        """What must serve before requests go there: where rows move, nothing can until they have."""
+        if moves_data(find(self.words().stage), stage):
+            return []
+        from ops.adapters import climb_ready
+
+        released = climb_ready.deployed(self.pulumi.outputs(), self.region)
+        faults = climb_ready.boxes(boxes, self.region) if released else []
+        if not faults and stage.option is Option.PRIVATE:
+            faults = climb_ready.targets(self.pulumi.resources(), self.region)
+        return faults
+
+    def linger(self, seconds: float) -> None:
+        """Waits, where a release serves: elsewhere nobody can have asked."""
+        from ops.adapters import climb_ready
+
+        if climb_ready.deployed(self.pulumi.outputs(), self.region):
+            self.says(f"waits {seconds:.0f} s for those who remember where the name led")
+            time.sleep(seconds)
 
     def watched(self, stage: str) -> Sequence[str]:
         """Alarms and budget of the stage that do not stand."""
@@ -319,6 +362,10 @@ class Site:
         asked = self.agreed()[0].rules.load_test
         if not asked.seconds:
             return {"left_out": "gates.yaml: load_test.seconds is 0"}
+        import asyncio
+
+        from ops.climb import sending
+
         url = str(self.pulumi.outputs().get("url", ""))
         if not url or not sending.answers(url):
             raise SloMissedError(
@@ -354,6 +401,8 @@ class Site:
 
     def rows(self, plan: Plan, *, all_ready: bool = False) -> Moving:
         """The move of the rows, by the box that the climb's own outputs name."""
+        from ops.adapters import climb_data
+
         beside = instances_of(self.pulumi.resources(fresh=True)).values() if all_ready else ()
         ask = climb_data.asking(
             self.pulumi.outputs(fresh=not all_ready), parameters=self.naming.parameter().rstrip("/"),
@@ -364,6 +413,8 @@ class Site:
     @contextmanager
     def probe(self, *, until_it_answers: bool) -> Generator[Callable[[], Mapping[str, Any]]]:
         """Asks the service while the block lasts, and with `until_it_answers` until it answers again."""
+        from ops.climb import sending
+
         with sending.probing(
             str(self.pulumi.outputs().get("url", "")), certain=self.answers_before
         ) as result:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
-from infra.core.cost import Resource
+from infra.core.cost import Resource, masked
+from infra.core.errors import Fault, TerraceError
 from infra.core.transition import Standing
-from ops import recovery, stackfile
-from ops.adapters.engine import Engine
-from ops.adapters.orphans import Orphans
-from ops.adapters.state import EngineState
+from ops import stackfile
+from ops.adapters import preview as command_line
 from ops.climb.plan import Change
 from ops.climb.planning import Previewed
 from ops.climb.steps import Words
+from ops.report.plan import Op
+from ops.report.preview import COMMAND, read_preview
+from tools.setup.engine import engine_environment
+
+if TYPE_CHECKING:
+    # The Automation API takes longer to import than a status may wait: what only reads never does.
+    from ops.adapters.engine import Engine
 
 GUARD = "::guard"
 SAME = ("same", "read", "refresh")
@@ -38,9 +48,22 @@ class StackOfClimb:
     ) -> None:
         self.root, self.work_dir, self.project, self.stack = root, work_dir, project, stack
         self.variables, self.on_event = dict(variables), on_event
-        self.engine = Engine(root, stack, variables=variables, work_dir=work_dir)
         self._one_look = one_look
         self._resources: list[dict[str, Any]] | None = None
+        self._looking = Lock()
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The engine by the Automation API, for what changes something."""
+        from ops.adapters.engine import Engine
+
+        return Engine(self.root, self.stack, variables=self.variables, work_dir=self.work_dir)
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """What `pulumi` runs in: the caller's variables, and nothing else of another login or account."""
+        ambient = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        return {**engine_environment(self.root, ambient), **self.variables}
 
     @property
     def file(self) -> Path:
@@ -53,10 +76,11 @@ class StackOfClimb:
         return str(stackfile.config(self.file)["aws:region"])
 
     def resources(self, *, fresh: bool = False) -> list[dict[str, Any]]:
-        """The state's resources; asked once unless `fresh`, and once for ever with `one_look`."""
-        if self._resources is None or (fresh and not self._one_look):
-            self._resources = self.engine.resources()
-        return self._resources
+        """The state's resources, secrets masked; asked once unless `fresh`, and once for ever with `one_look`."""
+        with self._looking:
+            if self._resources is None or (fresh and not self._one_look):
+                self._resources = self._read()
+            return self._resources
 
     def outputs(self, *, fresh: bool = False) -> dict[str, Any]:
         """The stack's outputs, from the same state."""
@@ -92,37 +116,38 @@ class StackOfClimb:
         return all(name.rpartition(".")[2].lower() in SAME for name in self.engine.preview())
 
     def preview(self, words: Words) -> Previewed:
-        """A preview with these words, on a copy of the stack file: `preview -c` would write into the file itself."""
-        changes: dict[str, Change] = {}
-        planned: dict[str, Resource] = {}
+        """A preview with these words, on a copy of the stack file: `preview -c` would write into the file itself.
 
-        def hear(event: Any) -> None:
-            if event.resource_pre_event is None:
-                return
-            metadata = event.resource_pre_event.metadata
-            operation = str(getattr(metadata.op, "value", metadata.op))
-            state = metadata.new or metadata.old
-            if operation not in SAME and (metadata.urn not in changes or operation == "replace"):
-                why = tuple(sorted(metadata.diffs or ())) if "replace" in operation else ()
-                changes[metadata.urn] = Change(metadata.urn, metadata.type, operation, why)
-            if metadata.new is not None and state is not None:
-                planned[metadata.urn] = Resource(
-                    metadata.urn, metadata.type, state.inputs or {}, _outputs_of(known, metadata.urn),
-                    custom=bool(state.custom),
-                )  # fmt: skip
-
+        Raises:
+            TerraceError: the engine or the guard refused; what they said is in the fault.
+        """
         known = {each["urn"]: each for each in self.resources()}
-        with tempfile.TemporaryDirectory(prefix="terrace-plan-") as folder:
+        with tempfile.TemporaryDirectory(prefix="terrace-plan-", ignore_cleanup_errors=True) as folder:
             copy = Path(folder)
             shutil.copy(self.work_dir / "Pulumi.yaml", copy)
             shutil.copy(self.file, copy)
             for name in ("infra", ".venv"):
                 (copy / name).symlink_to(self.root / name)
-            other = StackOfClimb(self.root, copy, self.project, self.stack, self.variables)
-            other.write(words)
-            other.engine.preview(on_event=hear)
-        kinds = sorted(changes.values(), key=lambda each: each.urn)
-        return Previewed(tuple(kinds), tuple(planned.values()))
+            for key, value in words.settings().items():
+                stackfile.set_setting(stackfile.path_of(copy, self.stack), key, value)
+            text = command_line.preview(copy, self.stack, self.environment)
+        read = read_preview(text, where=COMMAND)
+        if read.refusals:
+            said = "; ".join(dict.fromkeys(each.message for each in read.refusals))
+            raise TerraceError(Fault(f"stack {self.stack}", f"`preview` failed: {said}", "See above"))
+        changes = [
+            Change(
+                each.urn, each.resource.token, each.op.value, each.forced_by if each.op is Op.REPLACE else ()
+            )
+            for each in read.changes
+            if each.op is not Op.SAME
+        ]
+        planned = [
+            replace(each.after, outputs=_outputs_of(known, each.urn))
+            for each in read.changes
+            if each.after is not None
+        ]
+        return Previewed(tuple(sorted(changes, key=lambda each: each.urn)), tuple(planned))
 
     def standing(self) -> Sequence[Resource]:
         """What stands, as costs and rules see it."""
@@ -139,14 +164,42 @@ class StackOfClimb:
 
     def recover(self) -> list[str]:
         """Clears up after a killed engine; what was done."""
+        from ops import recovery
+        from ops.adapters.orphans import Orphans
+        from ops.adapters.state import EngineState
+
         self._resources = None
-        state = EngineState(self.work_dir, self.project, self.stack, self.engine.environment)
+        state = EngineState(self.work_dir, self.project, self.stack, self.environment)
         orphans = Orphans(self.region)
         planned = recovery.plan(state, orphans)
         if not planned.needed:
             return []
         recovery.carry_out(planned, state, orphans)
         return planned.sentences()
+
+    def _read(self) -> list[dict[str, Any]]:
+        deployment = command_line.deployment(self.work_dir, self.stack, self.environment)
+        return [
+            {**each, "inputs": masked(each.get("inputs") or {}), "outputs": masked(each.get("outputs") or {})}
+            for each in deployment.get("resources") or []
+        ]
+
+
+def instances_of(resources: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Instance ids by logical name."""
+    return {
+        each["urn"].rpartition("::")[2]: each["id"]
+        for each in resources
+        if each["type"] == "aws:ec2/instance:Instance" and each.get("id")
+    }
+
+
+def database_of(resources: Sequence[Mapping[str, Any]]) -> str:
+    """The RDS instance's identifier, or nothing where none stands."""
+    for each in resources:
+        if each["type"] == "aws:rds/instance:Instance":
+            return str((each.get("outputs") or {}).get("identifier") or each["id"])
+    return ""
 
 
 def _outputs_of(known: Mapping[str, Mapping[str, Any]], urn: str) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -143,7 +144,14 @@ def make(sources: Sources, gates: Gates, wish: Wish, *, facts: Facts, facts_afte
         advice = advise.advise(what)
     walk, after = _walk(wish, words, before, advice)
     first = next(step.words for step in walk if step.words is not None)
-    previewed = sources.preview(first)
+    with ThreadPoolExecutor() as beside:
+        # The preview takes longer than everything else; none of this needs what it says.
+        offered = beside.submit(_offered, sources, gates, after)
+        left = beside.submit(_left, sources, gates)
+        asked = [row.metric for row in gates.for_stage(after.name)]
+        series = beside.submit(sources.series, asked) if gates.rules.conditions else None
+        bound, answers_now = beside.submit(sources.bound), beside.submit(sources.answers)
+        previewed = sources.preview(first)
     _refuse_losses(previewed.changes)
     standing = price_stack(sources.resources(), book)
     planned = price_stack(previewed.resources, book)
@@ -151,9 +159,9 @@ def make(sources: Sources, gates: Gates, wish: Wish, *, facts: Facts, facts_afte
     seen_peak = advise.seen(report, now=now).peak_rps if report is not None else None
     gathered = Gathered(
         report, advice, seen_peak, sources.figures(gates.rules.finance.file) if gates.rules.revenue else None,
-        Decimal(money.after[2]), _offered(sources, gates, after), _left(sources, gates),
+        Decimal(money.after[2]), offered.result(), left.result(),
         max(_vcpus(after) - (_vcpus(before) if before.option is after.option else 0), 0),
-        sources.series([row.metric for row in gates.for_stage(after.name)]) if gates.rules.conditions else {},
+        series.result() if series is not None else {},
     )  # fmt: skip
     answers = [*ask(gates, before, after, gathered, now), *_budget(money, budget_usd, overlap=wish.overlap)]
     return Plan(
@@ -164,7 +172,7 @@ def make(sources: Sources, gates: Gates, wish: Wish, *, facts: Facts, facts_afte
         requested_by=wish.by,
         made_at=now.isoformat(timespec="seconds"),
         expires_at=(now + timedelta(hours=EXPIRES_HOURS)).isoformat(timespec="seconds"),
-        bound=sources.bound(),
+        bound=bound.result(),
         steps=tuple(walk),
         changes=previewed.changes,
         answers=tuple(_overridden(answers, wish.overrides)),
@@ -179,7 +187,7 @@ def make(sources: Sources, gates: Gates, wish: Wish, *, facts: Facts, facts_afte
         contracts=wish.contract,
         evidence={
             "advice": advice.as_json() if advice else None,
-            "answers": sources.answers(),
+            "answers": answers_now.result(),
             "away": _measured(wish, before, after),
         },
     )

@@ -12,13 +12,16 @@ from ops.climb import history
 
 def look(site: Any, *, now: datetime) -> dict[str, Any]:
     """Everything as plain values; what cannot be read says why. Three calls of CloudWatch, and as many of S3."""
-    with ThreadPoolExecutor(1) as beside:
-        # CloudWatch answers while the engine reads the state: each takes about as long as the other.
-        reported = beside.submit(site.report)
-        config, stands = site.words(), site.stands()
+    config = site.words()
+    with ThreadPoolExecutor(3) as beside:
+        # The engine reads the state in a process of its own; AWS is asked meanwhile.
+        standing = beside.submit(site.stands)
+        reported, money = beside.submit(site.report), beside.submit(_money, site)
+        stands = standing.result()
+        locked = beside.submit(_lock, site)
         journal = site.journal()
-        under_way = history.open_climb(journal)
         report = reported.result()
+    under_way = history.open_climb(journal)
     rows = history.climbs(journal.records)
     told = None
     if under_way is not None:
@@ -34,10 +37,10 @@ def look(site: Any, *, now: datetime) -> dict[str, Any]:
         "under_way": told,
         "thresholds": [row.as_json() for row in report.rows] if report else None,
         "error_budget_left_percent": dict(report.budgets) if report else None,
-        "money": _money(site),
+        "money": money.result(),
         "kept": list(config.kept or ()),
         "last_climb": rows[-1] if rows else None,
-        "lock": _lock(site),
+        "lock": locked.result(),
     }
 
 

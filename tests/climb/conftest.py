@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -13,8 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.engine.conftest import ROOT, Project, bare, cloud, stand
+from infra.core.stages import find
+from ops.climb.moving import end_of
+from tests.climb.rows import Rows
+from tests.engine.conftest import ROOT, Project, bare, cloud, shared_by_workers, stand
 
 __all__ = ["bare", "cloud"]
 
@@ -156,6 +161,45 @@ def known_to_git(project: Project) -> Clone:
         clone.git("config", key, value)
     clone.commit("the project")
     return clone
+
+
+def planned(
+    project: Project, factory: pytest.TempPathFactory, before: str, after: str, *, named: bool = False
+) -> tuple[Clone, dict[str, Any]]:
+    """A clone at rest at `before` and a plan to `after`; made once for all test processes, then copied.
+
+    `named`: with a name in Route 53, and rows where the stage has them.
+    """
+    kept = shared_by_workers(factory) / "planned" / f"{before}-{after}-{named}"
+    kept.mkdir(parents=True, exist_ok=True)
+    plan, directory = kept / "plan.json", project.directory
+    with (kept / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not plan.exists():
+            if named:
+                _name(project)
+            clone = known_to_git(stand(project, factory, stage=before))
+            made = clone.plan(after)
+            project.cloud.api.save(kept / "cloud")
+            left_out = shutil.ignore_patterns("pulumi-home")
+            shutil.copytree(directory, kept / "project", symlinks=True, ignore=left_out, dirs_exist_ok=True)
+            plan.write_text(json.dumps(made), encoding="utf-8")
+    project.cloud.api.load(kept / "cloud")
+    shutil.rmtree(directory)
+    shutil.copytree(kept / "project", directory, symlinks=True)
+    project.settings = yaml.safe_load((directory / "Pulumi.dev.yaml").read_text(encoding="utf-8"))["config"]
+    project.pulumi("stack", "select", project.stack)
+    clone = Clone(project, directory)
+    if named:
+        Rows.at(end_of(find(before))).save(clone.rows)
+    found: dict[str, Any] = json.loads(plan.read_text(encoding="utf-8"))
+    return clone, found
+
+
+def _name(project: Project) -> None:
+    made = project.client("route53").create_hosted_zone(Name="example.com", CallerReference="climb")
+    zone = made["HostedZone"]["Id"].rpartition("/")[2]
+    project.settings |= {"terrace:domain": "app.example.com", "terrace:dns": {"zoneId": zone}}
 
 
 @pytest.fixture

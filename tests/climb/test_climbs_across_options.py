@@ -16,10 +16,10 @@ from ops import stackfile
 from ops.climb import steps
 from ops.climb.journal import Record, chain_faults
 from ops.climb.moving import end_of
-from tests.climb.conftest import Clone, known_to_git
+from tests.climb.conftest import Clone, planned
 from tests.climb.rows import Rows
 from tests.climb.test_kills_on_the_engine import text_of
-from tests.engine.conftest import Project, stand
+from tests.engine.conftest import Project
 from tests.engine.test_walks import holding, instances
 
 pytestmark = pytest.mark.engine
@@ -30,15 +30,15 @@ BOXES = {
     Option.PRIVATE: {"frontend-private", "backend-private"},
 }
 WAYS = (("single-8g", "split"), ("split", "private"), ("private", "split"), ("split", "single-8g"))
-ZONES: dict[str, str] = {}
-"""The hosted zone of each stage that was made ready, in the state that is saved with it."""
 
 
 def points(before: str, after: str) -> list[str]:
     """Where a climb can die: each moment of each step, behind each effect, within an `up`."""
     walk = steps.walk(find(before), find(after))
     return [
-        *(f"{moment}:{step.name}" for step in walk for moment in ("before", "doing", "done", "recorded")),
+        # What a step recorded is there before the next one begins: nothing lies between both.
+        *(f"{moment}:{step.name}" for step in walk for moment in ("before", "doing", "done")),
+        f"recorded:{walk[-1].name}",
         "snapshot-made", "word-written", "word-committed", "engine:0", "engine:8",
     ]  # fmt: skip
 
@@ -58,18 +58,6 @@ CONTRACTED = (
     "done:contract",
     "recorded:contract",
 )
-
-
-def clone_at(project: Project, factory: pytest.TempPathFactory, stage: str) -> Clone:
-    """A clone whose stack has a name and rests there, with rows where that stage has them."""
-    if stage not in ZONES:
-        made = project.client("route53").create_hosted_zone(Name="example.com", CallerReference="climb")
-        ZONES[stage] = made["HostedZone"]["Id"].rpartition("/")[2]
-    clone = known_to_git(
-        stand(project, factory, stage=stage, domain="app.example.com", dns={"zoneId": ZONES[stage]})
-    )
-    Rows.at(end_of(find(stage))).save(clone.rows)
-    return clone
 
 
 def stored(clone: Clone) -> list[str]:
@@ -108,9 +96,8 @@ def assert_at_rest(clone: Clone, held: dict[str, str], acknowledged: list[str]) 
 def test_a_killed_climb_between_options_ends_as_an_undisturbed_one(
     bare: Project, tmp_path_factory: pytest.TempPathFactory, point: str, before: str, after: str, then: str
 ) -> None:
-    clone = clone_at(bare, tmp_path_factory, before)
+    clone, made = planned(bare, tmp_path_factory, before, after, named=True)
     held = holding(clone.project)
-    made = clone.plan(after)
     clone.killed(point, "apply", made["id"], "--yes")
     acknowledged = insert(clone, "second")
     clone.scale(then, "--yes")
@@ -128,9 +115,9 @@ def test_a_killed_climb_between_options_ends_as_an_undisturbed_one(
 def test_a_contract_is_a_plan_of_its_own_that_goes_on_after_a_kill_and_never_back(
     bare: Project, tmp_path_factory: pytest.TempPathFactory, point: str
 ) -> None:
-    clone = clone_at(bare, tmp_path_factory, "single-8g")
+    clone, made = planned(bare, tmp_path_factory, "single-8g", "split", named=True)
     held = holding(clone.project)
-    made = clone.climb("split")
+    clone.scale("apply", made["id"], "--yes")
     clone.git("switch", "-q", "main")
     clone.git("merge", "-q", f"climb/{made['id']}")
     contract = json.loads(clone.scale("plan", "--contract", "--output", "json", code=10).stdout)

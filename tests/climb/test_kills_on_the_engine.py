@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from ops.climb.journal import Record, chain_faults
-from tests.climb.conftest import Clone, known_to_git
-from tests.engine.conftest import Project, stand
+from tests.climb.conftest import Clone, planned
+from tests.engine.conftest import Project
 from tests.engine.test_single_on_the_engine import INSTANCE, STATEFUL
 
 pytestmark = pytest.mark.engine
@@ -25,7 +25,8 @@ RUNGS = {
 }
 STEPS = ("backup", "resize", "verify", "thresholds", "load-test")
 POINTS = (
-    *(f"{moment}:{step}" for step in STEPS for moment in ("before", "doing", "done", "recorded")),
+    # What a step recorded is there before the next one begins: nothing lies between both.
+    *(f"{moment}:{step}" for step in STEPS for moment in ("before", "doing", "done")), f"recorded:{STEPS[-1]}",
     "snapshot-made", "word-written", "word-committed", "engine:0", "engine:2",
 )  # fmt: skip
 DRILLED = [
@@ -64,9 +65,8 @@ def test_a_killed_climb_ends_as_an_undisturbed_one(
     then: str,
     other: bool,
 ) -> None:
-    clone = known_to_git(stand(bare, tmp_path_factory, stage=before))
+    clone, made = planned(bare, tmp_path_factory, before, after)
     project, held = clone.project, holding(clone.project)
-    made = clone.plan(after)
     clone.killed(point, "apply", made["id"], "--yes")
     goes_on = clone.another("second") if other else clone
     if other and "climb/" in goes_on.git("branch", "--show-current"):
@@ -83,8 +83,7 @@ def test_a_killed_climb_ends_as_an_undisturbed_one(
     assert records[-1].event == ("ended" if then == "resume" else "rolled-back")
     assert len(snapshots(project, made["id"])) <= 1
     project.write(stage=ends_at)
-    project.up("--expect-no-changes")
-    project.pulumi("refresh", "--yes", "--expect-no-changes")
+    project.up("--refresh", "--expect-no-changes")
 
 
 def made_on(clone: Clone) -> str:

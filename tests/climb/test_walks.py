@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,7 +14,7 @@ import pytest
 from infra.core.errors import TerraceError
 from infra.core.stages import find, listed
 from ops.climb import history, steps
-from ops.climb.journal import Event, Journal, chain_faults
+from ops.climb.journal import Event, Journal, Record, chain_faults
 from ops.climb.moving import VERIFIES, end_of
 from ops.climb.plan import Plan
 from ops.climb.run import StepFailedError
@@ -244,6 +246,21 @@ def test_a_way_back_takes_along_what_the_new_side_took(tmp_path: Path) -> None:
     assert (world.rows.writers(), world.stored()) == (["box"], ["first", "second"])
 
 
+def test_the_way_back_waits_for_those_who_remember_the_name_before_the_balancer_goes(tmp_path: Path) -> None:
+    bucket, before = Bucket(), at("split")
+    made = plan("split", "private")
+    climb(made, before, bucket, tmp_path / "a").go_on()
+    assert before.lingered == []
+    climb(made, before, bucket, tmp_path / "a").go_back()
+    assert before.lingered == [("expanded", steps.REMEMBERED_SECONDS)]
+    early = at("split")
+    with pytest.raises(Killed):
+        climb(made, early, Bucket(), tmp_path / "b", kill=("verify", "done")).go_on()
+    again = climb(made, early, Bucket(), tmp_path / "b")
+    again.go_back()
+    assert early.lingered == [], "nobody was sent there"
+
+
 @pytest.mark.parametrize("step", ["expand", "copy", "switch", SHIFT])
 def test_a_climb_that_was_abandoned_for_a_week_is_taken_back_from_another_clone_with_the_weeks_rows(
     tmp_path: Path, step: str
@@ -317,21 +334,53 @@ def test_a_climb_whose_lock_was_taken_over_does_not_take_another_step(tmp_path: 
     assert world.ups == 0
 
 
-def test_ctrl_c_in_a_step_is_recorded_and_resumable(tmp_path: Path) -> None:
-    made = plan("single-8g", "single-16g")
-    world, bucket = World(Words("single-8g")), Bucket()
+@pytest.mark.parametrize(("before", "after"), CLIMBS)
+def test_ctrl_c_in_any_step_is_recorded_and_resumable(tmp_path: Path, before: str, after: str) -> None:
+    made = plan(before, after)
+    end = undisturbed(made, tmp_path / "whole").end()
+    for step in made.steps:
+        world, bucket, folder = at(before), Bucket(), tmp_path / step.name
+        walked = climb(made, world, bucket, folder)
+
+        def interrupt(at_: Step, what: str, name: str = step.name) -> None:
+            if (at_.name, what) == (name, "doing"):
+                raise KeyboardInterrupt
+
+        walked.moment = interrupt
+        with pytest.raises(KeyboardInterrupt):
+            walked.go_on()
+        last = walked.journal.records[-1]
+        assert (last.event, last.step, last.data["why"]) == (Event.FAILED, step.name, "interrupted")
+        climb(made, world, bucket, folder).go_on()
+        assert world.end() == end
+
+
+@pytest.mark.parametrize(("event", "ups"), [(Event.BEFORE, 0), (Event.AFTER, 1)])
+def test_a_disk_that_is_full_stops_a_climb_at_that_record_and_resume_goes_on_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, event: Event, ups: int
+) -> None:
+    made, world, bucket = plan("single-8g", "single-16g"), at("single-8g"), Bucket()
     walked = climb(made, world, bucket, tmp_path)
+    write = Journal._write
 
-    def interrupt(step: object, what: str) -> None:
-        if what == "doing":
-            raise KeyboardInterrupt
+    def full(journal: Journal, record: Record) -> None:
+        if (record.event, record.step) == (event, "resize"):
+            monkeypatch.setattr(os, "fsync", no_room)
+        write(journal, record)
 
-    walked.moment = interrupt
-    with pytest.raises(KeyboardInterrupt):
-        walked.go_on()
-    assert walked.journal.records[-1].event is Event.FAILED
-    climb(made, world, bucket, tmp_path).go_on()
-    assert world.stands == Words("single-16g")
+    def no_room(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as there:
+        there.setattr(Journal, "_write", full)
+        with pytest.raises(TerraceError, match=r"No space left on device.*scale_up\.py resume -s dev"):
+            walked.go_on()
+    monkeypatch.undo()
+    assert world.ups == ups
+    again = climb(made, world, bucket, tmp_path)
+    again.go_on()
+    assert (world.stands, world.ups) == (Words("single-16g"), 1)
+    assert list(chain_faults(again.journal.records)) == []
 
 
 @pytest.mark.parametrize(

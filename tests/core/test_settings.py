@@ -25,6 +25,13 @@ GOOD: dict[str, Any] = {
 }
 
 
+EXTERNAL = {
+    "url": "https://api.example.com/v1",
+    "model": "a-model",
+    "reason": "endpoint away until 2027-01-31, agreed with the customer",
+}
+
+
 def faults_of(**changes: Any) -> dict[str, str]:
     """The faults of good settings with those changes, by path; None takes a key away."""
     values = {**GOOD, **{key.replace("__", ":"): value for key, value in changes.items()}}
@@ -137,6 +144,21 @@ def test_a_wrong_setting_of_an_account_is_refused_with_its_bound(
             {"terrace__app": {"settings": {"a b": "c"}}},
             "terrace:app.settings.a b",
             "is no name of an environment",
+        ),
+        (
+            {"terrace__externalAi": {**EXTERNAL, "url": "http://api.example.com"}},
+            "terrace:externalAi.url",
+            "pattern",
+        ),
+        (
+            {"terrace__externalAi": {**EXTERNAL, "reason": "because"}},
+            "terrace:externalAi.reason",
+            "at least 20 characters",
+        ),
+        (
+            {"terrace__externalAi": EXTERNAL, "terrace__app": {"secrets": ["EXTERNAL_AI_KEY"]}},
+            "terrace:app.secrets",
+            "which terrace:externalAi brings",
         ),
         ({"terrace__cpuCredits": "lots"}, "terrace:cpuCredits", "'unlimited' or 'standard'"),
         (

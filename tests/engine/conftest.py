@@ -112,9 +112,10 @@ class Project:
         return found
 
     def resources(self) -> list[dict[str, Any]]:
-        """The resources in the state."""
-        exported = json.loads(self.pulumi("stack", "export").stdout)
-        found: list[dict[str, Any]] = exported["deployment"].get("resources", [])
+        """The resources in the state, as its file has them: `pulumi stack export` would be a start of the engine."""
+        path = self.state / ".pulumi" / "stacks" / "terrace" / f"{self.stack}.json"
+        latest = json.loads(path.read_text(encoding="utf-8"))["checkpoint"]["latest"] or {}
+        found: list[dict[str, Any]] = latest.get("resources") or []
         return found
 
     def urns(self, *tokens: str) -> dict[str, str]:
@@ -179,10 +180,7 @@ def standing(bare: Project, tmp_path_factory: pytest.TempPathFactory) -> Project
 def stand(project: Project, factory: pytest.TempPathFactory, **changes: Any) -> Project:
     """Brings the project to a stage by loading what an earlier run of the same settings and program saved."""
     project.write(**changes)
-    shared = factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        shared = shared.parent
-    prepared = shared / "prepared" / _digest(project.settings)
+    prepared = shared_by_workers(factory) / "prepared" / _digest(project.settings)
     prepared.parent.mkdir(exist_ok=True)
     with prepared.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -200,6 +198,12 @@ def stand(project: Project, factory: pytest.TempPathFactory, **changes: Any) -> 
     shutil.copy(prepared / "Pulumi.dev.yaml", project.directory / "Pulumi.dev.yaml")
     project.pulumi("stack", "select", project.stack)
     return project
+
+
+def shared_by_workers(factory: pytest.TempPathFactory) -> Path:
+    """A directory of this run that every one of its test processes sees."""
+    base = factory.getbasetemp()
+    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
 
 
 def lay_out(directory: Path) -> None:

@@ -53,6 +53,7 @@ def test_a_life_of_an_endpoint(bare: Project, runpod: RunPodServer, tmp_path: Pa
     failed = project.up(check=False)
     assert failed.returncode != 0
     assert "scripts/gpu.py key set" in failed.stdout + failed.stderr
+    assert 'File "' not in failed.stdout + failed.stderr
     code, out, said = script(project, "key", "set", given=KEY + "\n")
     assert code == 0, said
     assert KEY not in out + said

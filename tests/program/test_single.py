@@ -197,6 +197,21 @@ def test_a_secret_parameter_is_made_without_its_value(program: Run) -> None:
     assert secret["name"] == "/terrace/dev/app/JWT_SECRET"
 
 
+def test_no_receipt_leaves_the_stack_unless_a_setting_with_its_reason_says_so(program: Run) -> None:
+    def told(found: Any) -> dict[str, Any]:
+        made = found.of("aws:ssm/parameter:Parameter")
+        return {each.name: each.inputs for each in made if each.name.startswith("EXTERNAL_AI_")}
+
+    assert told(program()) == {}
+    reason = "endpoint away until 2027-01-31, agreed with the customer"
+    wanted = {"url": "https://api.example.com/v1", "model": "m", "reason": reason}
+    there = told(program({"terrace:externalAi": wanted}))
+    assert there["EXTERNAL_AI_REASON"]["insecureValue"] == reason
+    assert there["EXTERNAL_AI_URL"]["name"] == "/terrace/dev/app/EXTERNAL_AI_URL"
+    key = there["EXTERNAL_AI_KEY"]
+    assert (key["type"], key["valueWo"], key.get("value")) == ("SecureString", "unset", None)
+
+
 def test_user_data_is_small_and_holds_no_secret(program: Run) -> None:
     text = program().one(INSTANCE).inputs["userData"]
     assert text.startswith("#cloud-config\n")

@@ -129,6 +129,19 @@ def test_the_record_points_to_the_balancer_once_the_climb_has_moved(program: Run
         assert bool(record.get("records")) != aliased
 
 
+def test_a_side_that_the_world_reaches_keeps_its_certificate_as_long_as_it_stands(program: Run) -> None:
+    for stage, climb, wanted in (
+        ("split", {"to": "private", "phase": "moved"}, "production"),
+        ("private", {"to": "split", "phase": "expanded"}, "production"),
+        ("private", None, ""),
+    ):
+        changes = {"terrace:stage": stage, **NAMED, **({"terrace:climb": climb} if climb else {})}
+        facts = program(changes).one("aws:ssm/parameter:Parameter", "host-facts").inputs["insecureValue"]
+        told = json.loads(facts)
+        assert told["certificate"] == wanted, (stage, climb)
+        assert len(told["balanced_subnets"]) == 2
+
+
 def test_a_web_acl_stands_before_the_load_balancer_where_it_is_switched_on(program: Run) -> None:
     acl = "aws:wafv2/webAcl:WebAcl"
     assert not program(PRIVATE).of(acl)

@@ -75,7 +75,8 @@ def clients(
     """Both APIs by the stack's key; each call is tried once, for the next round is the retry."""
     key = find_key(naming.parameter(*KEY_PARAMETER), region=region)
     caller = Caller(transport or UrllibTransport(), key, ONCE)
-    return RunPod(caller), Jobs(caller, given.jobs_url)
+    api = RunPod(caller)
+    return api, Jobs(caller, api.beside(given.jobs_url))
 
 
 @dataclass(slots=True)
