@@ -205,7 +205,12 @@ class End:
         if found.state is State.FENCED:
             kept = f"{DATABASE}_before_{epoch}"
             self._end_sessions()
-            self.sql(f"alter database {DATABASE} rename to {kept}")
+            # A `plan` that somebody asks meanwhile has a session there, and would make the renaming fail.
+            self.sql(
+                f"select pg_terminate_backend(pid, 1000) from pg_stat_activity where datname = '{DATABASE}' "
+                f"and usename = current_user and application_name = '{SETTLED['PGAPPNAME']}'; "
+                f"alter database {DATABASE} rename to {kept}"
+            )
         else:
             self.sql(f"drop database if exists {DATABASE} with (force)")
         self.sql(
