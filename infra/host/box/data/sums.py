@@ -17,11 +17,11 @@ from typing import Any
 
 from infra.host.box.data.ends import DATABASE, End
 
-PAGES = 1024
-"""How many pages of a table are one stretch: 8 MiB."""
+PAGES = 128
+"""How many pages of a table are one stretch: 1 MiB. A row that went lets so much be read again."""
 
-_HASHED = tuple(f"sum(hashtextextended(t::text, {seed})::numeric)" for seed in (0, 1))
-_SUMS = ", ".join(f"coalesce({each}, 0)" for each in _HASHED)
+# Sums of bigint are kept in 128 bits and end as numeric: they do not overflow.
+_HASHED = ", ".join(f"coalesce(sum(hashtextextended(x, {seed})), 0)" for seed in (0, 1))
 _MASK = 2**64 - 1
 
 Part = tuple[int, int, int]
@@ -56,7 +56,7 @@ def read(end: End, tables: Sequence[str], known: Mapping[str, Known] | None = No
     files = _files(end, [name for name in tables if name in known])
     usable = {name: known[name] for name, file in files.items() if known[name].file == file}
     whole = [name for name in tables if name not in usable]
-    asked = [f"select count(*), {_SUMS} from {name} t" for name in whole]
+    asked = [f"select q.* from {_summed(name)} q" for name in whole]
     found = {name: _part(line) for name, line in zip(whole, together(end, asked), strict=True)}
     found |= {name: _since(end, name, each) for name, each in usable.items()}
     return {
@@ -71,7 +71,7 @@ def learn(end: End, tables: Sequence[str]) -> dict[str, Known]:
     known = {}
     for name, file in files.items():
         horizon = int(end.sql("select pg_snapshot_xmin(pg_current_snapshot())", database=DATABASE))
-        lines = _stretches(end, name, f"count(*), {_SUMS}", where=_older(horizon))
+        lines = _stretches(end, name, _summed(name, f"{_IN_STRETCH} and {_older(horizon)}"))
         known[name] = Known(file, horizon, {int(first): _part(rest) for first, *rest in lines})
     return known
 
@@ -84,16 +84,14 @@ def together(end: End, queries: Sequence[str]) -> list[list[str]]:
 
 def _since(end: End, table: str, known: Known) -> Part:
     """What a table comes to whose older rows were read before."""
-    hashed = ", ".join(
-        f"(select coalesce(sum(hashtextextended(row, {seed})::numeric), 0) from unnest(young) row)"
-        for seed in (0, 1)
-    )
     # One look at each row: of the old ones nothing is read but when they were written.
+    look = (
+        f"(select count(*) n, array_agg(t::text) filter (where not {_older(known.horizon)}) young "
+        f"from {table} t where {_IN_STRETCH}) l"
+    )
+    summed = f"(select count(*), {_HASHED} from unnest(young) x) s"
     lines = _stretches(
-        end,
-        table,
-        f"count(*) n, array_agg(t::text) filter (where not {_older(known.horizon)}) young",
-        told=f"n - coalesce(cardinality(young), 0), coalesce(cardinality(young), 0), {hashed}",
+        end, table, f"(select n - coalesce(cardinality(young), 0), s.* from {look}, lateral {summed})"
     )
     total = [0, 0, 0]
     again = []
@@ -105,25 +103,29 @@ def _since(end: End, table: str, known: Known) -> Part:
             again.append(first)
         _add(total, _part(rest))
     if again:
-        where = _older(known.horizon)
-        for _, *rest in _stretches(end, table, f"count(*), {_SUMS}", where=where, firsts=again):
+        look = _summed(table, f"{_IN_STRETCH} and {_older(known.horizon)}")
+        for _, *rest in _stretches(end, table, look, firsts=again):
             _add(total, _part(rest))
     return total[0], total[1], total[2]
 
 
-def _stretches(
-    end: End, table: str, wanted: str, *, told: str = "q.*", where: str = "true", firsts: Collection[str] = ()
-) -> list[list[str]]:
-    """A row for each stretch of a table that has pages: its first page, and what is wanted of it."""
+_IN_STRETCH = f"ctid >= format('(%s,0)', first)::tid and ctid < format('(%s,0)', first + {PAGES})::tid"
+
+
+def _stretches(end: End, table: str, look: str, *, firsts: Collection[str] = ()) -> list[list[str]]:
+    """A row for each stretch of a table that has pages: its first page, and what a look at it tells."""
     named = f"where first in ({', '.join(firsts)})" if firsts else ""
     said = end.sql(
-        f"select first, {told} from generate_series(0, pg_relation_size('{_quoted(table)}') "
-        f"/ current_setting('block_size')::int, {PAGES}) first, lateral (select {wanted} from {table} t "
-        f"where ctid >= format('(%s,0)', first)::tid and ctid < format('(%s,0)', first + {PAGES})::tid "
-        f"and {where}) q {named}",
+        f"select first, r.* from generate_series(0, pg_relation_size('{_quoted(table)}') "
+        f"/ current_setting('block_size')::int, {PAGES}) first, lateral {look} r {named}",
         database=DATABASE,
     )
     return [line.split("|") for line in said.splitlines()]
+
+
+def _summed(table: str, where: str = "true") -> str:
+    """Count and sums of a table's rows; the offset keeps a row's text from being made for each sum."""
+    return f"(select count(*), {_HASHED} from (select t::text x from {table} t where {where} offset 0) o)"
 
 
 def _older(horizon: int) -> str:
