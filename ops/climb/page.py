@@ -164,7 +164,7 @@ def drilled(found: Mapping[str, Any]) -> Group:
         ("killed", f"behind {found['killed_behind']}, resumed" if found["killed_behind"] else "not"),
         ("rows", ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in (found["rows"] or {}).items())
          or "none moved"),
-        ("way back", found["way_back"]),
+        ("way back", f"{found['way_back']}; {_number(found['back']['requests_lost'])} requests lost"),
     ]  # fmt: skip
     return Group(table(("step", "", "took"), shown, right=(2,)), Text(""), table(("", ""), rows))
 
