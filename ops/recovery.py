@@ -22,6 +22,7 @@ STATEFUL = frozenset(
         "aws:ebs/volume:Volume",
         "aws:ec2/eip:Eip",
         "aws:kms/key:Key",
+        "aws:rds/instance:Instance",
         "aws:s3/bucket:Bucket",
         "aws:backup/vault:Vault",
     }

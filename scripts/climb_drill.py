@@ -23,6 +23,7 @@ from typing import Any
 import climb_served
 import yaml
 
+from embedded import sample
 from embedded.cloud import Cloud
 from infra.core.errors import Fault, TerraceError
 from infra.core.naming import FAKE_AMI, Naming
@@ -129,7 +130,14 @@ class _Drill:
         if moves:
             with step("rows", "the box installs itself") as line:
                 self._ready(str(outputs["instance_id"]))
+                self._sql("127.0.0.1", TABLE)
+                self._tried(WRITER)
                 line.says(f"{ROWS} rows, and more are written without a pause")
+        elif self.boxes and find(to).option is Option.SINGLE:
+            with step("application", "the box installs itself, then the sample service") as line:
+                self._ready(str(outputs["instance_id"]))
+                self._serve()
+                line.says("answers; each request that it loses is counted, none is sent twice")
         served = self._served(outputs) if named and self.boxes else None
         with step("plan", "previewing on a copy") as line:
             made = json.loads(self.scale("plan", "--to", to, "--output", "json", code=Exit.CHANGE))
@@ -153,7 +161,9 @@ class _Drill:
             "killed_behind": kill if killed else None, "steps": row["steps"], "resumed": row["resumed"],
             **{f"forecast_{name}": row[f"forecast_{name}"] for name in ("away_seconds", "held")},
             "away_seconds": row["away_seconds"], "requests_lost": row["requests_lost"], "rows": rows,
-            "load": {"there": there, "back": back_again} if served else None, "way_back": back["ended"],
+            "load": {"there": there, "back": back_again} if served else None,
+            "way_back": back["ended"],
+            "back": {name: back[name] for name in ("forecast_away_seconds", "away_seconds", "requests_lost")},
         }  # fmt: skip
 
     def _served(self, outputs: Mapping[str, Any]) -> climb_served.Served:
@@ -191,15 +201,18 @@ class _Drill:
         return stdout
 
     def _begin(self, *arguments: str) -> subprocess.Popen[str]:
-        ambient = {
-            name: text for name, text in os.environ.items() if not name.startswith(("AWS_", "PULUMI_"))
-        }
         return subprocess.Popen(
             [sys.executable, str(self.root / "scripts" / "scale_up.py"), *arguments, "--stack", self.stack],
-            env={**ambient, **self.variables, "TERRACE_WORK_DIR": str(self.clone)},
+            env=self._environment(),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             start_new_session=True,
         )  # fmt: skip
+
+    def _environment(self) -> dict[str, str]:
+        ambient = {
+            name: text for name, text in os.environ.items() if not name.startswith(("AWS_", "PULUMI_"))
+        }
+        return {**ambient, **self.variables, "TERRACE_WORK_DIR": str(self.clone)}
 
     def _climb(self, plan: str, kill: str) -> bool:
         """Applies the plan; whether it was killed, and resumed."""
@@ -268,7 +281,7 @@ class _Drill:
     # -- rows -----------------------------------------------------------------------------------------------------
 
     def _ready(self, instance: str) -> None:
-        """Waits until the box has installed itself, puts rows into its database, and lets more be written."""
+        """Waits until the box has installed itself."""
         self.instance = instance
         deadline = time.monotonic() + READY_SECONDS
         while _state(self._tried("terrace-host status --json")) != "done":
@@ -278,8 +291,19 @@ class _Drill:
                 )
             time.sleep(1)
         self.password = self._tried(ASK)
-        self._sql("127.0.0.1", TABLE)
-        self._tried(WRITER)
+
+    def _serve(self) -> None:
+        """The sample service as scripts/deploy.py puts it onto a box."""
+        release = sample.lay_out(self.clone.parent / "release", "v1", cache=CACHE)
+        for words in (("publish", str(release)), ("release", "v1", "--yes")):
+            done = subprocess.run(
+                [sys.executable, str(self.root / "scripts" / "deploy.py"), *words, "--stack", self.stack],
+                env=self._environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            if done.returncode != 0:
+                raise TerraceError(
+                    Fault(f"deploy {words[0]}", done.stderr.strip()[-1500:], f"Look at {self.clone}")
+                )
 
     def _moved(self, engine: Engine) -> dict[str, Any]:
         """What was acknowledged before the fence, and what the new database has."""
@@ -353,7 +377,8 @@ def _is_done(journal: Path, name: str) -> bool:
 
 def _said(row: Mapping[str, Any]) -> str:
     away = "nothing: nobody answered" if row["away_seconds"] is None else f"{row['away_seconds']:.0f} s"
-    return f"{row['ended']}; forecast {row['forecast_away_seconds']:.0f} s away, measured {away}"
+    lost = "" if row["requests_lost"] is None else f", {row['requests_lost']} requests lost"
+    return f"{row['ended']}; forecast {row['forecast_away_seconds']:.0f} s away, measured {away}{lost}"
 
 
 def _git(directory: Path, *arguments: str) -> None:

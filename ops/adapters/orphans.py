@@ -215,6 +215,46 @@ def _policies(client: Client, inputs: Inputs) -> list[str]:
     return [each["PolicyId"] for each in policies if (each.get("Tags") or {}).get("Name") == name]
 
 
+def _gateways(client: Client, inputs: Inputs) -> list[str]:
+    wanted = [{"Name": "tag:Name", "Values": [inputs["tags"]["Name"]]}]
+    found = client("ec2").describe_nat_gateways(Filters=wanted)["NatGateways"]
+    return [each["NatGatewayId"] for each in found if each["State"] in ("pending", "available")]
+
+
+def _remove_nat(client: Client, _: Inputs, identity: str) -> None:
+    client("ec2").delete_nat_gateway(NatGatewayId=identity)
+    client("ec2").get_waiter("nat_gateway_deleted").wait(
+        NatGatewayIds=[identity], WaiterConfig={"Delay": 5, "MaxAttempts": 60}
+    )
+
+
+def _databases(client: Client, inputs: Inputs) -> list[str]:
+    found = client("rds").describe_db_instances(DBInstanceIdentifier=inputs["identifier"])["DBInstances"]
+    return [each["DbiResourceId"] for each in found]
+
+
+def _balanced(look: str, key: str, identity: str, remove: str, parameter: str) -> _Row:
+    """Balancers and target groups, by their name; the id is the ARN."""
+
+    def find(client: Client, inputs: Inputs) -> list[str]:
+        return [each[identity] for each in getattr(client("elbv2"), look)(Names=[inputs["name"]])[key]]
+
+    def undo(client: Client, _: Inputs, arn: str) -> object:
+        return getattr(client("elbv2"), remove)(**{parameter: arn})
+
+    return _Row(find, undo)
+
+
+def _listeners(client: Client, inputs: Inputs) -> list[str]:
+    found = client("elbv2").describe_listeners(LoadBalancerArn=inputs["loadBalancerArn"])["Listeners"]
+    return [each["ListenerArn"] for each in found if each["Port"] == int(inputs["port"])]
+
+
+def _listener_rules(client: Client, inputs: Inputs) -> list[str]:
+    found = client("elbv2").describe_rules(ListenerArn=inputs["listenerArn"])["Rules"]
+    return [each["RuleArn"] for each in found if each["Priority"] == str(int(inputs["priority"]))]
+
+
 ROWS: Mapping[str, _Row] = {
     "aws:ec2/vpc:Vpc": _ec2("vpc", "delete_vpc", "VpcId"),
     "aws:ec2/subnet:Subnet": _ec2("subnet", "delete_subnet", "SubnetId"),
@@ -256,6 +296,30 @@ ROWS: Mapping[str, _Row] = {
     ),
     "aws:ssm/parameter:Parameter": _named("ssm", "get_parameter", "Name", "delete_parameter"),
     "aws:sns/topic:Topic": _Row(_topics, lambda client, _, arn: client("sns").delete_topic(TopicArn=arn)),
+    "aws:rds/parameterGroup:ParameterGroup": _named(
+        "rds", "describe_db_parameter_groups", "DBParameterGroupName", "delete_db_parameter_group"
+    ),
+    "aws:rds/subnetGroup:SubnetGroup": _named(
+        "rds", "describe_db_subnet_groups", "DBSubnetGroupName", "delete_db_subnet_group"
+    ),
+    "aws:rds/instance:Instance": _Row(_databases),
+    "aws:ec2/natGateway:NatGateway": _Row(_gateways, _remove_nat),
+    "aws:lb/loadBalancer:LoadBalancer": _balanced(
+        "describe_load_balancers",
+        "LoadBalancers",
+        "LoadBalancerArn",
+        "delete_load_balancer",
+        "LoadBalancerArn",
+    ),
+    "aws:lb/targetGroup:TargetGroup": _balanced(
+        "describe_target_groups", "TargetGroups", "TargetGroupArn", "delete_target_group", "TargetGroupArn"
+    ),
+    "aws:lb/listener:Listener": _Row(
+        _listeners, lambda client, _, arn: client("elbv2").delete_listener(ListenerArn=arn)
+    ),
+    "aws:lb/listenerRule:ListenerRule": _Row(
+        _listener_rules, lambda client, _, arn: client("elbv2").delete_rule(RuleArn=arn)
+    ),
     "aws:dlm/lifecyclePolicy:LifecyclePolicy": _Row(
         _policies, lambda client, _, name: client("dlm").delete_lifecycle_policy(PolicyId=name)
     ),
@@ -267,17 +331,19 @@ def _rules(client: Client, inputs: Inputs, *, egress: bool) -> list[str]:
         Filters=[{"Name": "group-id", "Values": [inputs["securityGroupId"]]}]
     )["SecurityGroupRules"]
     wanted = (
-        inputs["ipProtocol"],
-        inputs.get("fromPort", -1),
-        inputs.get("toPort", -1),
-        inputs.get("cidrIpv4"),
-    )
+        inputs["ipProtocol"], inputs.get("fromPort", -1), inputs.get("toPort", -1), inputs.get("cidrIpv4"),
+        inputs.get("referencedSecurityGroupId"), inputs.get("prefixListId"),
+    )  # fmt: skip
+
+    def seen(each: Mapping[str, Any]) -> tuple[Any, ...]:
+        group = (each.get("ReferencedGroupInfo") or {}).get("GroupId")
+        return (
+            each["IpProtocol"], each.get("FromPort", -1), each.get("ToPort", -1), each.get("CidrIpv4"),
+            group, each.get("PrefixListId"),
+        )  # fmt: skip
+
     return [
-        each["SecurityGroupRuleId"]
-        for each in found
-        if each["IsEgress"] is egress
-        and (each["IpProtocol"], each.get("FromPort", -1), each.get("ToPort", -1), each.get("CidrIpv4"))
-        == wanted
+        each["SecurityGroupRuleId"] for each in found if each["IsEgress"] is egress and seen(each) == wanted
     ]
 
 

@@ -165,7 +165,7 @@ def drilled(found: Mapping[str, Any]) -> Group:
         ("rows", ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in (found["rows"] or {}).items())
          or "none moved"),
         *((f"load {way}", _load(each)) for way, each in (found["load"] or {}).items()),
-        ("way back", found["way_back"]),
+        ("way back", f"{found['way_back']}; {_number(found['back']['requests_lost'])} requests lost"),
     ]  # fmt: skip
     return Group(table(("step", "", "took"), shown, right=(2,)), Text(""), table(("", ""), rows))
 

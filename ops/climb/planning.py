@@ -26,9 +26,6 @@ from ops.climb.verdicts import Answer, Verdict
 from ops.recovery import STATEFUL
 from ops.watch import Report
 
-HELD = STATEFUL | {"aws:rds/instance:Instance"}
-"""Kinds that a preview may never replace or delete on the way."""
-
 OVERRIDABLE = frozenset({"need", "freeze", "margin", "reserve", "budget", "capacity", "load-test"})
 """Judgements that people may overrule; facts about the machines and the data are not among them."""
 
@@ -250,7 +247,7 @@ def _refuse_losses(changes: Iterable[Change]) -> None:
     lost = [
         each
         for each in changes
-        if each.kind in HELD and ("replace" in each.operation or each.operation == "delete")
+        if each.kind in STATEFUL and ("replace" in each.operation or each.operation == "delete")
     ]
     if lost:
         raise BlockedError(

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,14 +16,29 @@ ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.box, pytest.mark.matrix]  # five to eleven minutes: `make matrix`
 
 
-def test_every_acknowledged_row_moves_after_a_kill_behind_the_fence_and_comes_back() -> None:
-    words = ("drill", "--stack", "dev", "--to", "split", "--boxes", "--kill", "copy", "--output", "json")
+def drilled(*words: str) -> dict[str, Any]:
+    """What the drill says."""
     done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "scale_up.py"), *words],
+        [sys.executable, str(ROOT / "scripts" / "scale_up.py"), "drill", "--stack", "dev", "--boxes", *words,
+         "--output", "json"],
         capture_output=True, text=True, check=False, timeout=1500,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_a_resize_is_away_for_as_long_as_was_forecast_and_tells_each_request_that_it_lost() -> None:
+    found = drilled("--to", "single-16g")
+    for way in (found, found["back"]):
+        # Five requests a second, none sent twice: what is lost and how long it was away are one measurement.
+        assert way["requests_lost"] > 0
+        assert abs(way["forecast_away_seconds"] - way["away_seconds"]) <= 30
+    assert found["forecast_held"]
+
+
+def test_every_acknowledged_row_moves_after_a_kill_behind_the_fence_and_comes_back() -> None:
+    found = drilled("--to", "split", "--kill", "copy")
     rows = found["rows"]
     assert rows["written_under_load"] > 0
     assert (rows["missing"], rows["after_the_way_back"]) == (0, rows["in_the_new_database"] + 1)

@@ -149,20 +149,43 @@ def test_a_thing_that_a_dead_engines_call_makes_seconds_later_is_found() -> None
     assert recovery.plan(hasty, hasty, patience_seconds=1, pause=lambda _: None).adopted == {}
 
 
-def test_everything_that_a_stage_consists_of_is_found_again_without_its_id(
-    standing: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in standing.environment.items():
+def not_found_again(project: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, str | None]:
+    """What is looked for after a kill and is not found by what the state says of it, without its id."""
+    for name, value in project.environment.items():
         monkeypatch.setenv(name, value)
     orphans = Orphans("ap-northeast-2")
     lost = {}
-    for each in standing.resources():
+    for each in project.resources():
         pending = recovery.Pending(each["urn"], each["type"], "creating", each.get("inputs") or {})
         if orphans.seeks(pending) and (found := orphans.find(pending, frozenset())) != each["id"]:
             lost[pending.name] = found
+    return lost
+
+
+def test_everything_that_a_stage_consists_of_is_found_again_without_its_id(
+    standing: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = not_found_again(standing, monkeypatch)
     # A link has no id of its own at AWS: what finds it is what undoes it.
     assert set(lost) <= {"Route public-internet", "VolumeAttachment app-data"}
     assert None not in lost.values()
+
+
+@pytest.mark.drill
+def test_database_balancer_and_gateway_are_found_again_without_their_ids(
+    named: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named.write(stage="private")
+    named.up()
+    lost = not_found_again(named, monkeypatch)
+    assert all(name.startswith(("Route ", "VolumeAttachment ")) for name in lost), lost
+    assert None not in lost.values()
+    kinds = {each["type"] for each in named.resources()}
+    assert {
+        "aws:rds/instance:Instance",
+        "aws:lb/listenerRule:ListenerRule",
+        "aws:ec2/natGateway:NatGateway",
+    } <= kinds
 
 
 def test_recovery_says_each_thing_in_one_sentence() -> None:
