@@ -39,6 +39,8 @@ class FaultKind(StrEnum):
     NEVER_HEALTHY = "never-healthy"
     EXITS = "exits"
     DIES = "dies"
+    GROWS = "grows"
+    """At GET /grow: the backend beyond its heap, the frontend beyond its unit's limit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any
 
 WANTED, REACHED = Path("/root/cut.json"), Path("/root/reached")
+FETCHING = sys.orig_argv[-2:] == ["/opt/terrace/fetch.py", "boot"]
 
 
 def watch(step: str, at: int) -> None:
-    """Stops before the `at`-th program or file of the step, or where the step is through."""
-    now, seen = "", 0
+    """Stops before the `at`-th program or file of the step, or where the step is through; `fetch` is fetch.py."""
+    now, seen = "fetch" if FETCHING else "", 0
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal now, seen
-        if event == "os.rename" and str(arguments[1]).endswith("/bootstrap.json"):
+        if event == "os.rename" and str(arguments[1]).endswith("/bootstrap.json") and not FETCHING:
             steps = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))["steps"]
             if steps.get(step, {}).get("state") == "done":
                 stop()
@@ -41,5 +42,6 @@ def stop() -> None:
         time.sleep(3600)
 
 
-if "infra.host.box.install" in sys.orig_argv and "install" in sys.orig_argv and WANTED.exists():
+INSTALLING = "infra.host.box.install" in sys.orig_argv and "install" in sys.orig_argv
+if (INSTALLING or FETCHING) and WANTED.exists():
     watch(**json.loads(WANTED.read_text(encoding="utf-8")))

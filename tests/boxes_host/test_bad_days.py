@@ -5,99 +5,47 @@ One box for all of them: its power is cut in its first installation, then it ser
 
 from __future__ import annotations
 
-import json
-import shlex
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import boto3
 import pytest
 
-from bench.projects import option_a
-from bench.served import CACHE, REGION, Served, environment
-from embedded.aws.faults import Fault, FaultKind
-from embedded.boxes import State
-from embedded.cloud import Cloud
+from bench.served import REGION, ROOT, Served
+from embedded.sample import Fault, FaultKind
 from ops import deploy, release
 from tests.boxes.conftest import pytest_runtest_setup  # noqa: F401 the same rule for skips
+from tests.boxes_host.support import (
+    bootstrap,
+    cut_at,
+    ends_well,
+    enforced,
+    page,
+    plant,
+    published,
+    reached,
+    said_in,
+    sql,
+    tells,
+    until,
+    up,
+    wish,
+    without_a_bundle,
+)
 
 pytestmark = [pytest.mark.box, pytest.mark.drill]
 
-CUT = Path(__file__).with_name("cut.py")
 POINTS = [("packages", 3), ("data", 3), ("database-up", 4), ("nginx", 5)]
-LONG_SECONDS = 180.0
+CUT_OFF = 52
+"""curl's exit code for a connection that was closed without an answer."""
 PG = "postgresql@17-main"
+RUNBOOK = ROOT / "docs" / "runbook.md"
 
 
 @pytest.fixture(scope="module")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Option A standing, while the bucket that holds its box's bundle does not answer."""
-    directory = tmp_path_factory.mktemp("bad")
-    with Cloud(directory / "cloud", cache=CACHE, boxes=True) as cloud, environment(cloud):
-        cloud.api.faults.add(Fault(FaultKind.API_FAILS, "s3", "GetObject", times=None))
-        project = option_a(directory / "project", cloud, "single-8g")
-        project.stand()
-        made = Served(directory, cloud, project, project.outputs())
-        up(made, boots=0)
-        until(lambda: made.tried("systemctl is-enabled terrace-host")[0] == 0)
+    """A box whose bundle's bucket does not answer."""
+    with without_a_bundle(tmp_path_factory.mktemp("bad")) as made:
         yield made
-
-
-def up(box: Served, *, boots: int) -> None:
-    """Waits until the machine is there in a later boot than that; its installer may be at work for ever."""
-    assert box.cloud.machines is not None
-    box.cloud.machines.host.wait(
-        box.box.instance_id,
-        lambda each: each.state is State.RUNNING and each.boots > boots,
-        timeout_seconds=LONG_SECONDS,
-    )
-
-
-def cut(box: Served) -> None:
-    """Takes the power away and gives it back."""
-    assert box.cloud.machines is not None
-    host = box.cloud.machines.host
-    boots = host.box(box.box.instance_id).boots
-    host.power_cut(box.box.instance_id)
-    host.power_on(box.box.instance_id)
-    up(box, boots=boots)
-
-
-def until(what: Callable[[], object], *, seconds: float = LONG_SECONDS, box: Served | None = None) -> None:
-    """Waits until that is so."""
-    deadline = time.monotonic() + seconds
-    while not what():
-        if time.monotonic() > deadline:
-            said = (
-                box.tried("journalctl -b --no-pager | grep -i terrace | tail -30; systemctl --failed")[1]
-                if box
-                else ""
-            )
-            raise AssertionError(f"not so within {seconds:g} s: {said}")
-        time.sleep(0.3)
-
-
-def bootstrap(box: Served) -> dict[str, object]:
-    """What bootstrap.json says."""
-    code, said = box.tried("cat /var/lib/terrace/bootstrap.json")
-    found: dict[str, object] = json.loads(said) if code == 0 else {}
-    return found
-
-
-def tells(box: Served, text: str) -> bool:
-    """Whether a step failed with that in its message."""
-    return bootstrap(box).get("state") == "failed" and text in json.dumps(bootstrap(box))
-
-
-def sql(box: Served, query: str) -> str:
-    """The answer of the application's database."""
-    return box.sh(f"runuser -u postgres -- psql -XAtq -d app -c {shlex.quote(query)}")
-
-
-def page(box: Served, path: str = "/") -> str:
-    """The status that Nginx answers with, over HTTPS."""
-    return box.tried(f"curl -sko /dev/null -m 10 -w '%{{http_code}}' https://127.0.0.1{path}")[1]
 
 
 def serves(box: Served) -> bool:
@@ -120,14 +68,6 @@ def test_a_bucket_that_does_not_answer_is_tried_again_and_the_failure_is_told(bo
     until(lambda: "bootstrap_failed" in published(box), box=box)
 
 
-def published(box: Served) -> set[str]:
-    """The names of the project's own metrics."""
-    found = boto3.client("cloudwatch", region_name=REGION).list_metrics(Namespace="terrace")["Metrics"]
-    return {
-        each["MetricName"] for each in found if {one["Name"] for one in each["Dimensions"]} == {"InstanceId"}
-    }
-
-
 def test_a_bundle_with_another_checksum_is_not_unpacked_and_the_right_one_is_taken_when_it_comes(
     box: Served,
 ) -> None:
@@ -144,43 +84,15 @@ def test_a_bundle_with_another_checksum_is_not_unpacked_and_the_right_one_is_tak
     until(lambda: reached(box), box=box)
 
 
-def plant(box: Served) -> None:
-    """Puts cut.py where Python finds it at its start."""
-    where = box.sh(
-        "python3 -c 'import site; print(next(p for p in site.getsitepackages() if \"local\" in p))'"
-    )
-    text = shlex.quote(CUT.read_text(encoding="utf-8"))
-    box.sh(f"mkdir -p {where}; printf %s {text} > {where}/cut.py; echo 'import cut' > {where}/cut.pth")
-
-
-def wish(box: Served, step: str, at: int) -> None:
-    """Where the installer is to be stopped next."""
-    told = shlex.quote(json.dumps({"step": step, "at": at}))
-    box.sh(f"rm -f /root/reached; printf %s {told} > /root/cut.json")
-
-
-def reached(box: Served) -> bool:
-    """Whether it stands there."""
-    return box.tried("test -e /root/reached")[0] == 0
-
-
 def test_a_first_installation_whose_power_is_cut_again_and_again_ends_well(box: Served) -> None:
-    for step, at in POINTS[1:]:
-        wish(box, step, at)
-        cut(box)
-        until(lambda: reached(box), box=box)
-    box.sh("rm /root/cut.json")
-    cut(box)
-    box.prepare()
-    assert box.sh("systemctl --failed --no-legend") == ""
-    assert box.sh("cat /var/lib/dpkg/status | grep -c '^Status: .*half' || true") == "0"
-    assert box.sh("ls -A /data").split() == ["identity.json", "lost+found", "pgdata", "releases", "state"]
-    assert {"vector", "pg_stat_statements"} <= set(sql(box, "select extname from pg_extension").split())
-    assert page(box, "/healthz") == "200"
+    for point in POINTS[1:]:
+        cut_at(box, *point)
+    ends_well(box)
 
 
 def test_the_box_serves_a_release_and_the_frontend_has_a_cache_that_it_may_write(box: Served) -> None:
-    directory = box.lay_out("v1", migrations=2)
+    directory = box.lay_out("v1", migrations=2, fault=Fault(FaultKind.GROWS))
+    (directory / "frontend" / "fault").write_text("grows 0\n", encoding="utf-8")
     (directory / "frontend" / ".next").mkdir()
     (directory / "frontend" / ".next" / "BUILD_ID").write_text("1\n", encoding="utf-8")
     packed = release.pack(directory, directory.with_suffix(".tar.gz"))
@@ -201,18 +113,33 @@ def test_the_box_serves_a_release_and_the_frontend_has_a_cache_that_it_may_write
     assert box.sh("ls -A /data/releases/v1/frontend/.next/cache") == ""
 
 
-def test_a_service_killed_as_by_the_kernels_out_of_memory_killer_comes_back_and_the_others_serve_on(
+def test_a_frontend_that_outgrows_its_limit_is_killed_by_the_kernel_and_the_others_serve_on(
     box: Served,
 ) -> None:
-    before = pids(box)
-    box.sh("systemctl kill --kill-whom=main --signal=KILL terrace-backend@8080")
-    assert page(box, "/_health") == "200"
-    assert sql(box, "select n from kept") == "7"
+    before, unit = pids(box), "terrace-frontend@3000"
+    limit = int(box.sh(f"systemctl show -P MemoryMax {unit}"))
+    with enforced(box, before[unit], limit) as kills:
+        code, _ = box.tried("curl -s -m 60 http://127.0.0.1:3000/grow")
+        assert code == CUT_OFF
+        assert (page(box, "/healthz"), page(box, "/api/receipts?limit=1")) == ("200", "200")
+        assert sql(box, "select n from kept") == "7"
+        assert kills() in (None, 1)
     until(lambda: serves(box), box=box)
-    after = pids(box)
-    assert {name for name in before if before[name] != after[name]} == {"terrace-backend@8080"}
+    assert {name for name, pid in pids(box).items() if pid != before[name]} == {unit}
+    assert "status=9/KILL" in box.sh(f"journalctl -b -u {unit} --no-pager")
     # Who is to go first: not the database. (A box may not lower the score itself: it lacks CAP_SYS_RESOURCE.)
     assert box.sh(f"systemctl show -P OOMScoreAdjust {PG}") == "-800"
+
+
+def test_a_backend_that_outgrows_its_heap_ends_at_once_and_the_others_serve_on(box: Served) -> None:
+    before, unit = pids(box), "terrace-backend@8080"
+    code, _ = box.tried("curl -s -m 60 http://127.0.0.1:8080/grow")
+    assert code == CUT_OFF
+    assert (page(box, "/_health"), sql(box, "select n from kept")) == ("200", "7")
+    until(lambda: serves(box), box=box)
+    assert {name for name, pid in pids(box).items() if pid != before[name]} == {unit}
+    assert "OutOfMemoryError" in box.sh("tail -n 200 /var/log/terrace/backend.log")
+    assert "status=3/" in box.sh(f"journalctl -b -u {unit} --no-pager")
 
 
 def pids(box: Served) -> dict[str, str]:
@@ -239,14 +166,18 @@ def test_a_full_data_volume_stops_no_page_and_what_was_written_is_there_when_the
 
 def test_a_password_that_is_forgotten_is_made_anew_and_reaches_server_and_services(box: Served) -> None:
     name, before = "/terrace/dev/database/password", pids(box)
-    box.sh(
-        f"aws ssm put-parameter --overwrite --type SecureString --name {name} --value unset --region {REGION}"
-    )
+    (forget,) = said_in(RUNBOOK, "Rotate the database password", "aws ssm")
+    box.sh(f"{forget.replace('STACK', 'dev')} --region {REGION}")
     box.sh("terrace-host install")
     after = pids(box)
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"terrace-backend@8080", "terrace-frontend@3000"}
     until(lambda: serves(box), box=box)
+    wanted = [{"Key": "Name", "Values": [name]}]
+    (kept,) = boto3.client("ssm", region_name=REGION).describe_parameters(ParameterFilters=wanted)[
+        "Parameters"
+    ]
+    assert kept["KeyId"] == box.outputs["key_arn"]
 
 
 def aside(box: Served) -> None:

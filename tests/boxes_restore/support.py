@@ -198,13 +198,14 @@ class Machine:
 
     def take_over(self) -> None:
         """The same of a box that installs itself: its host made the database; rows and a backup are added."""
-        until(self._installed, seconds=INSTALL_SECONDS)
+        until(self.installed, seconds=INSTALL_SECONDS)
         until(lambda: self.status()["backups"], seconds=INSTALL_SECONDS)
         self.run("systemctl stop terrace-backup-watch.timer")
         self._fill()
         self.run("terrace-backup full")
 
-    def _installed(self) -> bool:
+    def installed(self) -> bool:
+        """Whether its host's installer is through."""
         told = self.run("terrace-host status --json", check=False)
         return told.returncode == 0 and json.loads(told.stdout)["state"] == "done"
 

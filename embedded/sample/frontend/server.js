@@ -20,6 +20,7 @@ if (fault === "dies") {
   setTimeout(() => process.abort(), Number(faultSeconds) * 1000);
 }
 
+const GROWN_BYTES = 1.5 * 2 ** 30; // more than its unit may have, less than a box has
 let draining = false;
 
 function readFault() {
@@ -64,6 +65,13 @@ async function answer(request, response) {
   if (url.pathname === "/_health") {
     const up = !draining && fault !== "never-healthy";
     return send(response, up ? 200 : 503, "application/json", JSON.stringify({ status: up ? "UP" : "DOWN", version: VERSION }));
+  }
+  if (fault === "grows" && url.pathname === "/grow") {
+    const held = [];
+    while (held.length * 2 ** 25 < GROWN_BYTES) {
+      held.push(Buffer.alloc(2 ** 25, 1));
+    }
+    return send(response, 200, "text/plain", `${held.length * 32} MiB\n`);
   }
   if (url.pathname !== "/" || request.method !== "GET") {
     return send(response, 404, "text/plain", "nothing is here\n");

@@ -240,7 +240,8 @@ def pass_phrase(facts: Facts, bucket: Bucket, *, may_make: bool) -> str:
 
 def _value(ssm: Any, name: str) -> str:
     try:
-        return str(ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"])
+        # Filled from a file by a person, it ends with a line's end.
+        return str(ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]).strip()
     except ssm.exceptions.ParameterNotFound:
         return ""
 

@@ -69,6 +69,10 @@ final class Api {
                 case 5 -> below(request, parts[3], parts[4]);
                 default -> error(404, "nothing is here");
             };
+            case "GET /grow" -> {
+                fault.grow();
+                yield error(404, "nothing is here");
+            }
             default -> error(404, "nothing is here");
         };
     }

@@ -2,6 +2,7 @@ package terrace.sample;
 
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 
 /** What a release does wrong on purpose: the word in `fault` of its jar; none in a release that is sound. */
 record Fault(String kind, int seconds) {
@@ -23,6 +24,14 @@ record Fault(String kind, int seconds) {
         if (kind.equals("exits")) {
             System.err.println("this release exits at once, on purpose");
             System.exit(1);
+        }
+    }
+
+    /** Fills the heap; the JVM ends by itself (-XX:+ExitOnOutOfMemoryError). */
+    void grow() {
+        var held = new ArrayList<byte[]>();
+        while (kind.equals("grows")) {
+            held.add(new byte[1 << 24]);
         }
     }
 
