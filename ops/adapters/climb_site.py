@@ -326,8 +326,9 @@ class Site:
         return []
 
     def _unready(self, boxes: Sequence[str], stage: Stage) -> list[str]:
-        """What must serve before requests go there: where rows move, nothing can until they have."""
-        if moves_data(find(self.words().stage), stage):
+        """What must serve before requests go to another side; where rows move, nothing can until they have."""
+        before = find(self.words().stage)
+        if before.option is stage.option or moves_data(before, stage):
             return []
         from ops.adapters import climb_ready
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from infra.core.errors import Fault, TerraceError
+from infra.core.shape import Sizes, shape
+from infra.core.stages import find
 from ops.adapters import climb_ready
+from ops.adapters.climb_site import Site
+from ops.climb.steps import Words
 
 GROUP = "arn:aws:elasticloadbalancing:ap-northeast-2:1:targetgroup/terrace-dev-backend/0a"
 RESOURCES = [
@@ -60,3 +65,32 @@ def test_a_release_serves_once_the_bucket_says_which(
     monkeypatch.setattr(climb_ready, "S3Artifacts", lambda *_: SimpleNamespace(read=lambda _: kept))
     assert climb_ready.deployed({"buckets": {"artifacts": "a"}}, "ap-northeast-2") == wanted
     assert not climb_ready.deployed({}, "ap-northeast-2")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "waits"),
+    [("split", "private", True), ("private", "split", True), ("single-8g", "split", False),
+     ("single-8g", "single-16g", False)],
+)  # fmt: skip
+def test_a_climb_waits_for_the_other_side_where_no_row_has_to_move_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, before: str, after: str, *, waits: bool
+) -> None:
+    boxes = [box.name for box in shape(find(after)).boxes]
+    resources = [
+        {"urn": f"urn::{name}", "type": "aws:ec2/instance:Instance", "id": f"i-{name}"} for name in boxes
+    ]
+    stack = SimpleNamespace(resources=lambda **_: resources, outputs=lambda **_: {})
+    for name, found in (
+        ("pulumi", property(lambda _: stack)),
+        ("cloud", property(lambda _: SimpleNamespace(machine_faults=lambda *_: []))),
+        ("region", property(lambda _: "ap-northeast-2")),
+        ("settings", lambda _: SimpleNamespace(sizes=Sizes())),
+        ("words", lambda _: Words(before, after if waits else "", "expanded")),
+    ):
+        monkeypatch.setattr(Site, name, found)
+    monkeypatch.setattr(climb_ready, "deployed", lambda *_: True)
+    monkeypatch.setattr(climb_ready, "targets", lambda *_: [])
+    asked: list[str] = []
+    monkeypatch.setattr(climb_ready, "boxes", lambda instances, _: asked.extend(instances) or ["not yet"])
+    faults = Site(tmp_path, tmp_path, "dev", {}).serving(after)
+    assert (asked, faults) == (([f"i-{name}" for name in boxes], ["not yet"]) if waits else ([], []))
