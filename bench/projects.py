@@ -94,7 +94,7 @@ class Project:
         return self.pulumi("up", "--yes", "--skip-preview")
 
 
-def private(directory: Path, cloud: Cloud) -> Project:
+def private(directory: Path, cloud: Cloud, **settings: Any) -> Project:
     """The program at its largest stage that is built, with a name in Route 53."""
     variables = cloud.variables()
     route53: Any = boto3.client(
@@ -106,8 +106,9 @@ def private(directory: Path, cloud: Cloud) -> Project:
     )
     zone = route53.create_hosted_zone(Name="example.com", CallerReference="bench")["HostedZone"]["Id"]
     return option_a(
-        directory, cloud, "private", domain="app.example.com", dns={"zoneId": zone.rpartition("/")[2]}
-    )
+        directory, cloud, "private",
+        domain="app.example.com", dns={"zoneId": zone.rpartition("/")[2]}, **settings,
+    )  # fmt: skip
 
 
 def option_a(directory: Path, cloud: Cloud, stage: str = "single-8g", **settings: Any) -> Project:

@@ -4,7 +4,7 @@ What it does as an ALB does: TLS with a certificate for the names of the one tha
 authority), rules by path, a redirect, health checks, 503 without targets, and what is pending on a target that was
 taken out goes on for the longest deregistration delay. What it does not: a second zone, access logs, stickiness,
 weights, conditions other than the path, its TLS policy, `drop_invalid_header_fields` and desync modes beyond what
-Nginx does by itself; `DescribeTargetHealth` does not know what the machine found.
+Nginx does by itself; a target that was taken out is not shown as draining.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ MIB = 1024**2
 MEMORY_MIB = 256
 AGENT = Path(__file__).with_name("balancer_agent.py")
 _WANTED = "/etc/balancer/wanted.json"
+ASK_HEALTH = "cat /etc/balancer/health.json 2>/dev/null || echo '[]'"
+"""A script for the machine: what it found, for `health`."""
 
 
 def machine_id(balancer: LoadBalancer) -> str:
@@ -96,6 +98,14 @@ def wanted(balancer: LoadBalancer, addresses: Mapping[str, str], certificate: Ce
         },
         sort_keys=True,
     )
+
+
+def health(text: str, group: str, address: str) -> str:
+    """The state of a target, of what its machine says; one that it has not asked yet is `initial`."""
+    for each in json.loads(text or "[]"):
+        if (each["group"], each["address"]) == (group, address):
+            return str(each["state"])
+    return "initial"
 
 
 class Told:

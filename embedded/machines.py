@@ -75,6 +75,7 @@ class Machines:
         HOOKS.instance_online = self._is_online
         HOOKS.machine_state = self._state
         HOOKS.document = self._document
+        HOOKS.target_health = self._target_health
         Machines._living = directory
         self._called.set()
         self._thread.start()
@@ -83,6 +84,11 @@ class Machines:
     def host(self) -> boxes.Host:
         """The boxes themselves, for tests and faults."""
         return self._host
+
+    @property
+    def authorities(self) -> bytes:
+        """Whom a browser would have to trust (PEM): who signs for boxes, and who for load balancers."""
+        return self.acme.authority.certificate + b"\n" + endpoint.authority(self._directory)
 
     def lookup(self, name: str) -> tuple[str, int] | None:
         """Where a name leads from the world: an address, and for how many seconds that may be remembered."""
@@ -224,6 +230,19 @@ class Machines:
             return None
         # A machine that failed still occupies its instance: EC2 shows it running, with failing status checks.
         return "running" if status.state is boxes.State.FAILED else status.state.value
+
+    def _target_health(self, group: str, instance_id: str) -> str | None:
+        for balancer in shown_balancers.balancers():
+            if any(each.name == group for each in balancer.groups):
+                break
+        else:
+            return None
+        addresses = {each.id: str(each.private_ip) for each in view.snapshot().instances}
+        try:
+            done = self._host.run(balancers.machine_id(balancer), balancers.ASK_HEALTH, timeout_seconds=20)
+        except boxes.BoxesError:
+            return "initial"
+        return balancers.health(done.stdout, group, addresses.get(instance_id, ""))
 
     def _is_online(self, instance_id: str) -> bool:
         status = self._status(instance_id)

@@ -19,6 +19,9 @@ MIB = 1024**2
 RESERVED_ADDRESSES = 4
 """The first four addresses of a subnet are AWS's own (VPC User Guide, "Subnet CIDR blocks")."""
 
+ENDPOINT_SECONDS, BALANCER_SECONDS = 5, 60
+"""How long the name of a database and of a load balancer may be remembered (the latter: ELB User Guide)."""
+
 Certificate = Callable[[str], bytes]
 """Key and certificate (PEM) for a name, by the cloud's authority."""
 
@@ -66,7 +69,8 @@ def resolve(placed: dict[str, IPv4Address], name: str, kind: str) -> boxes.Reply
     asked = name
     for _ in range(MOST_CHAIN):
         if (address := placed.get(asked)) is not None:
-            found = (boxes.Record("A", str(address), 5, asked),) if kind == "A" else ()
+            seconds = BALANCER_SECONDS if asked.endswith(".elb.amazonaws.com") else ENDPOINT_SECONDS
+            found = (boxes.Record("A", str(address), seconds, asked),) if kind == "A" else ()
             return boxes.Reply((*chain, *found))
         answers = records(asked)
         if answers is None:

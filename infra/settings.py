@@ -31,7 +31,7 @@ from infra.core.naming import FAKE_AMI, CostCenter, Environment, Naming, Team, m
 from infra.core.notice import QuietHours, Webhook
 from infra.core.prices import DEFAULT_BOOK
 from infra.core.prices import load as load_book
-from infra.core.shape import Climb, Nat, Part, Phase, Shape, Sizes, shape
+from infra.core.shape import Climb, Firewall, Nat, Part, Phase, Shape, Sizes, shape
 from infra.core.stages import LADDER, Option, Role, Stage, find
 from infra.core.thresholds import Facts
 from infra.core.transition import Standing, climb_faults
@@ -404,6 +404,10 @@ class Edge(_Model):
 
     nat: Nat = Field(
         default=Nat.ONE, description="NAT gateways: one, or per-zone; none is refused with its reasons"
+    )
+    firewall: Firewall = Field(
+        default=Firewall.OFF,
+        description="AWS WAF before the load balancer: off, count what its rules match, or block it",
     )
     certificate_arn: str | None = Field(
         default=None,
@@ -831,9 +835,23 @@ def _of_private_stages(values: Mapping[str, Any], faulty: set[str]) -> Iterator[
     if (edge or {}).get("nat") == Nat.NONE:
         yield Fault(
             f"{NAMESPACE}:edge.nat",
-            "is none: the GPU workers' API, package mirrors and webhooks could not be reached",
-            f"Use {Nat.ONE} or {Nat.PER_ZONE}; none waits for a bundle that carries its packages",
+            f"is none: private boxes could not reach {'; '.join(_outside(values))}",
+            f"Use {Nat.ONE} or {Nat.PER_ZONE}. None would take the GPU off, a host bundle that carries its "
+            f"packages, and interface endpoints for {', '.join(ENDPOINTS)} (docs/adr/0042-nat.md)",
         )
+
+
+ENDPOINTS = ("ssm", "ssmmessages", "logs", "monitoring", "kms", "secretsmanager", "sts")
+"""What boxes ask of AWS besides buckets, which a gateway endpoint without a price reaches."""
+
+
+def _outside(values: Mapping[str, Any]) -> Iterator[str]:
+    """What boxes reach outside of AWS with these settings."""
+    yield "the mirrors of the distribution, for the host bundle carries no packages"
+    yield "webhooks that the application calls"
+    gpu = found if isinstance(found := values.get("gpu"), Mapping) else {}
+    if gpu.get("mode", Wanted.OFF) != Wanted.OFF:
+        yield f"RunPod's API, which gpu.mode {gpu['mode']} asks"
 
 
 def _fault(error: ErrorDetails) -> Fault:

@@ -14,18 +14,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import climb_served
 import yaml
 
 from embedded import sample
 from embedded.cloud import Cloud
 from infra.core.errors import Fault, TerraceError
-from infra.core.naming import FAKE_AMI
+from infra.core.naming import FAKE_AMI, Naming
 from infra.core.stages import Option, find
+from infra.settings import project_name
 from ops import stackfile
 from ops.adapters.engine import Engine
 from ops.climb import steps
@@ -34,6 +37,7 @@ from ops.talk import Exit, step
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "terrace"
 LEFT_OUT = tuple(f"terrace:{name}" for name in ("domain", "dns", "edge", "budget", "gpu", "app", "alerts"))
 DOMAIN = "drill.example.com"
+OF_THE_STAGE = tuple(f"terrace:{name}" for name in ("climb", "kept", "released"))
 READY_SECONDS = 400.0
 ROWS = 500
 """As TABLE makes them."""
@@ -54,13 +58,16 @@ nohup sh /root/writer > /dev/null 2>&1 &
 """
 
 
-def drill(root: Path, stack: str, to: str, *, boxes: bool, kill: str) -> dict[str, Any]:
+def drill(root: Path, stack: str, to: str, *, boxes: bool, kill: str, begin: str = "") -> dict[str, Any]:
     """The climb there and back; what it took. `kill`: SIGKILL once the journal says that this step is done.
+
+    It begins at the stage `begin`, or where the stack file stands. With machines, from two boxes to private ones, the
+    sample serves, and what a load by its name saw is told.
 
     Raises:
         TerraceError: it cannot be drilled so, or a command of it failed; what it said is in the fault.
     """
-    before, after = find(_stage(root, stack)), find(to, path="--to")
+    before, after = find(begin or _stage(root, stack), path="--from"), find(to, path="--to")
     walk = steps.walk(before, after)
     _refuse(before.option, moves=steps.moves_data(before, after), boxes=boxes)
     if kill and kill not in [each.name for each in walk]:
@@ -75,7 +82,9 @@ def drill(root: Path, stack: str, to: str, *, boxes: bool, kill: str) -> dict[st
                 Fault("--boxes", f"no machines can be had: {cloud.without_boxes}", "Run it as root, on Linux")
             )
         named = Option.PRIVATE in (before.option, after.option)
-        found = _Drill(root, directory / "clone", stack, cloud, boxes=boxes).run(to, kill, named=named)
+        drilled = _Drill(root, directory / "clone", stack, before.name, cloud, boxes=boxes)
+        with climb_served.speaking(cloud.variables()):
+            found = drilled.run(to, kill, named=named)
     shutil.rmtree(directory)  # machines' disks are large; a drill that failed leaves them to be looked at
     return found
 
@@ -102,6 +111,7 @@ class _Drill:
     root: Path
     clone: Path
     stack: str
+    before: str
     cloud: Cloud
     boxes: bool
     instance: str = ""
@@ -110,13 +120,13 @@ class _Drill:
 
     def run(self, to: str, kill: str, *, named: bool) -> dict[str, Any]:
         self._lay_out(named=named)
-        moves = steps.moves_data(find(_stage(self.root, self.stack)), find(to))
+        moves = steps.moves_data(find(self.before), find(to))
         with step("up", "the stage before, in a cloud of its own") as line:
             engine = Engine(self.root, self.stack, variables=self.variables, work_dir=self.clone)
             outputs = engine.up()
             _git(self.clone, "add", "-A")
             _git(self.clone, "commit", "-q", "-m", "The drill's own clone")
-            line.says(f"{_stage(self.clone, self.stack)} stands")
+            line.says(f"{self.before} stands")
         if moves:
             with step("rows", "the box installs itself") as line:
                 self._ready(str(outputs["instance_id"]))
@@ -128,17 +138,18 @@ class _Drill:
                 self._ready(str(outputs["instance_id"]))
                 self._serve()
                 line.says("answers; each request that it loses is counted, none is sent twice")
+        served = self._served(outputs) if named and self.boxes else None
         with step("plan", "previewing on a copy") as line:
             made = json.loads(self.scale("plan", "--to", to, "--output", "json", code=Exit.CHANGE))
             line.says(
                 f"{made['id']}: {len(made['changes'])} changes, about {made['away_seconds']:.0f} s away"
             )
-        with step("climb", "step by step") as line:
+        with step("climb", "step by step") as line, _loaded(served, "there") as there:
             killed = self._climb(made["id"], kill)
             row = self._row()
             line.says(_said(row) + (f"; killed behind {kill}, resumed" if killed else ""))
         rows = self._moved(engine) if moves else None
-        with step("back", "step by step") as line:
+        with step("back", "step by step") as line, _loaded(served, "back") as back_again:
             self.scale("rollback", "--yes")
             back = self._row()
             line.says(_said(back))
@@ -150,9 +161,19 @@ class _Drill:
             "killed_behind": kill if killed else None, "steps": row["steps"], "resumed": row["resumed"],
             **{f"forecast_{name}": row[f"forecast_{name}"] for name in ("away_seconds", "held")},
             "away_seconds": row["away_seconds"], "requests_lost": row["requests_lost"], "rows": rows,
-            "way_back": back["ended"],
+            "load": {"there": there, "back": back_again} if served else None, "way_back": back["ended"],
             "back": {name: back[name] for name in ("forecast_away_seconds", "away_seconds", "requests_lost")},
         }  # fmt: skip
+
+    def _served(self, outputs: Mapping[str, Any]) -> climb_served.Served:
+        """The sample, serving on the boxes."""
+        naming = Naming(project_name(self.clone), self.stack)
+        region = str(stackfile.config(stackfile.path_of(self.clone, self.stack))["aws:region"])
+        served = climb_served.Served(self.cloud, self.clone.parent, DOMAIN, naming, region, CACHE)
+        with step("release", "the boxes install themselves") as line:
+            served.ready(outputs)
+            line.says(f"{climb_served.VERSION} serves")
+        return served
 
     @property
     def variables(self) -> dict[str, str]:
@@ -230,6 +251,9 @@ class _Drill:
         config = stackfile.config(stackfile.path_of(self.root, self.stack))
         settings = {name: value for name, value in config.items() if name not in LEFT_OUT}
         settings["terrace:ami"] = FAKE_AMI
+        if self.before != settings["terrace:stage"]:
+            settings = {name: value for name, value in settings.items() if name not in OF_THE_STAGE}
+            settings["terrace:stage"] = self.before
         if named:
             settings |= {"terrace:domain": DOMAIN, "terrace:dns": {"zoneId": self._zone()}}
         path = self.clone / f"Pulumi.{self.stack}.yaml"
@@ -306,6 +330,19 @@ class _Drill:
     def _sql(self, host: str, query: str) -> str:
         line = f"psql -XAtq -v ON_ERROR_STOP=1 'host={host} dbname=app user=app' -c {shlex.quote(query)}"
         return self._tried(line)
+
+
+@contextmanager
+def _loaded(served: climb_served.Served | None, called: str) -> Generator[dict[str, Any]]:
+    """A load while the block lasts, and until all of it has come to where the name leads; then what it came to."""
+    found: dict[str, Any] = {}
+    if served is None:
+        yield found
+        return
+    with served.load(called) as load:
+        yield found
+        found["ended_at"] = served.turned(called)
+    found |= climb_served.said(load.report)
 
 
 def _refuse_loss(rows: Mapping[str, Any], found: int, least: int) -> None:

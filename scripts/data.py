@@ -83,21 +83,13 @@ def verify(*, stack: Stack = "dev", output: Shown = Output.TABLE) -> None:
 
 @app.command()
 @command
-def switch(
-    *,
-    quick: Annotated[
-        bool,
-        typer.Option(
-            "--quick", help="after `follow`: count tables over 64 MiB, compare no checksums of them"
-        ),
-    ] = False,
-    stack: Stack = "dev",
-    output: Shown = Output.TABLE,
-    yes: Yes = False,
-) -> None:
-    """Verify once more, write down the new writer, and let the application write to it."""
+def switch(*, stack: Stack = "dev", output: Shown = Output.TABLE, yes: Yes = False) -> None:
+    """Compare both, write down the new writer, and let the application write to it; any difference refuses.
+
+    After `follow` every row is read before the writer is fenced, and behind the fence what changed since: seconds.
+    """
     confirm(f"Make the copy the writer of {stack}?", yes=yes)
-    _show(_asked(stack, "switch", *(["--quick"] if quick else [])), output)
+    _show(_asked(stack, "switch"), output)
 
 
 @app.command()

@@ -200,6 +200,9 @@ def drill(
     *,
     stack: Stack = "dev",
     to: Annotated[str, typer.Option("--to", help="the stage to climb to")],
+    begin: Annotated[
+        str, typer.Option("--from", metavar="STAGE", help="the stage to begin at  [the stack file's]")
+    ] = "",
     boxes: Annotated[
         bool, typer.Option(help="real machines (root, Linux); needed where rows move between databases")
     ] = False,
@@ -211,7 +214,7 @@ def drill(
     """Rehearse a climb and its way back in an embedded cloud of its own; no account is asked, nothing is billed."""
     import climb_drill
 
-    found = climb_drill.drill(ROOT, stack, to, boxes=boxes, kill=kill)
+    found = climb_drill.drill(ROOT, stack, to, boxes=boxes, kill=kill, begin=begin)
     show(found, page.drilled(found), output)
 
 

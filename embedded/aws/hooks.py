@@ -66,6 +66,8 @@ class Hooks:
     * ``machine_state(instance_id)``: the machine's own state in EC2's words, ``None`` where there is none; so that an
       instance is ``stopping`` for as long as its machine is.
     * ``document(host, path)``: a file that AWS publishes outside of its APIs; ``None`` where it is no such name.
+    * ``target_health(group, instance_id)``: how a load balancer's machine finds that target of that target group, in
+      ELB's words; ``None`` where no machine asks it.
     * ``advance_alarms(by)``: lets the alarms' clock run ahead by that much; the changes of state on the way.
     """
 
@@ -78,6 +80,7 @@ class Hooks:
     machine_state: Callable[[str], str | None] | None = None
     advance_alarms: Callable[[timedelta], Sequence[Any]] | None = None
     document: Callable[[str, str], bytes | None] | None = None
+    target_health: Callable[[str, str], str | None] | None = None
 
     def clear(self) -> None:
         """Take every hook away."""

@@ -9,6 +9,6 @@ It runs in a process of its own, so that what drives it cannot slow it down. Not
 """
 
 from embedded.load.report import Report, Sockets, read
-from embedded.load.running import Load, Target
+from embedded.load.running import Load, Target, named
 
-__all__ = ["Load", "Report", "Sockets", "Target", "read"]
+__all__ = ["Load", "Report", "Sockets", "Target", "named", "read"]

@@ -24,6 +24,9 @@ def main() -> int:
     parser.add_argument("--names", default="", help="a file that says where names lead, and for how long")
     parser.add_argument("--rate", type=float, default=50.0, help="requests a second")
     parser.add_argument("--sockets", type=int, default=20, help="WebSockets")
+    parser.add_argument(
+        "--keep-alive", action="store_true", help="keep connections, as clients with a pool do"
+    )
     parser.add_argument("--requests", type=int, default=0, help="end after so many; 0: when told")
     given = parser.parse_args()
     with given.log.open("w", encoding="utf-8", buffering=1) as file:
@@ -37,7 +40,7 @@ async def _send(given: argparse.Namespace, way: Way, log: Log) -> None:
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     clients = Clients(way, log, given.sockets)
     asking = asyncio.create_task(clients.run(told))
-    await Requests(way, log, given.rate, given.requests).run(told)
+    await Requests(way, log, given.rate, given.requests, keep=given.keep_alive).run(told)
     told.set()
     await asking
 

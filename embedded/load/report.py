@@ -1,6 +1,6 @@
 """The only place for what a load's log says, line by line, and what it comes to.
 
-A line is one JSON object: {"kind": "request", "at", "what", "status", "seconds", "version", "error"} or
+A line is one JSON object: {"kind": "request", "at", "what", "status", "seconds", "version", "address", "error"} or
 {"kind": "socket", "at", "client", "what", …}; `at` counts seconds from the first request's due time.
 """
 
@@ -45,6 +45,8 @@ class Report:
     seconds: float
     statuses: Mapping[int, int]
     versions: Mapping[str, int]
+    addresses: Mapping[str, int]
+    """How many each address answered."""
     errors: Mapping[str, int]
     first_failure: float | None
     last_failure: float | None
@@ -96,6 +98,7 @@ def read(log: Path) -> Report:
         seconds=max(ends) - min(ends) if ends else 0.0,
         statuses=_counted(each["status"] for each in requests if each["status"]),
         versions=_counted(each["version"] for each in requests if each["version"]),
+        addresses=_counted(each["address"] for each in requests if each["address"]),
         errors=_counted(each["error"] or f"answered {each['status']}" for each in bad),
         first_failure=min((each["at"] for each in bad), default=None),
         last_failure=max((each["at"] for each in bad), default=None),

@@ -6,6 +6,7 @@ import asyncio
 import json
 from dataclasses import dataclass
 
+from embedded.load.pool import Answer, Pool
 from embedded.load.wire import Log, Way
 
 ANSWER_SECONDS = 30.0
@@ -40,10 +41,12 @@ MIX = (
 
 
 class Requests:
-    """Requests at a steady rate, each on a connection of its own; 0 as `most` goes on until told."""
+    """Requests at a steady rate; 0 as `most` goes on until told. Each has a connection of its own, or with `keep` one
+    of a pool's."""
 
-    def __init__(self, way: Way, log: Log, rate: float, most: int) -> None:
-        self._way, self._log, self._rate, self._most = way, log, rate, most
+    def __init__(self, way: Way, log: Log, rate: float, most: int, *, keep: bool = False) -> None:
+        self._way, self._log, self._rate, self._most, self._keep = way, log, rate, most, keep
+        self._pool = Pool(way, keep=keep)
 
     async def run(self, told: asyncio.Event) -> None:
         """Sends until it is told to end, and waits for the last answers."""
@@ -55,12 +58,15 @@ class Requests:
                 await asyncio.sleep(max(due - self._log.now(), 0))
                 group.create_task(self._one(MIX[number % len(MIX)], due, number))
                 number += 1
+        self._pool.close()
 
     async def _one(self, kind: Kind, due: float, number: int) -> None:
-        status, version, error = 0, "", ""
+        status, version, address, error = 0, "", "", ""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                status, version = await self._ask(kind, number)
+                answer = await self._ask(kind, number)
+            status, version = answer.status, answer.headers.get("x-terrace-version", "")
+            address = answer.address
         except TimeoutError:
             error = "no answer in time"
         except (OSError, EOFError, ValueError) as fault:
@@ -72,40 +78,17 @@ class Requests:
             status=status,
             seconds=round(self._log.now() - due, 4),
             version=version,
+            address=address,
             error=error,
         )
 
-    async def _ask(self, kind: Kind, number: int) -> tuple[int, str]:
-        reader, writer = await self._way.connect()
-        try:
-            head = [
-                f"{kind.method} {kind.path} HTTP/1.1",
-                f"Host: {self._way.host}",
-                "Connection: close",
-                f"X-User: person-{number % 60}",
-            ]
-            if kind.body:
-                head += ["Content-Type: application/json", f"Content-Length: {len(kind.body)}"]
-            writer.write("\r\n".join([*head, "", kind.body]).encode())
-            await writer.drain()
-            return _read(await reader.read(-1))
-        finally:
-            writer.close()
-
-
-def _read(answer: bytes) -> tuple[int, str]:
-    """Status and version; an answer that is cut off is none.
-
-    Raises:
-        EOFError: it ends before its length.
-    """
-    head, separator, body = answer.partition(b"\r\n\r\n")
-    lines = head.decode("latin-1").split("\r\n")
-    if not separator or not lines[0].startswith("HTTP/1.1 "):
-        raise EOFError(f"closed after {len(answer)} bytes")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
-    if "content-length" in headers and len(body) != int(headers["content-length"]):
-        raise EOFError(f"closed after {len(body)} of {headers['content-length']} bytes")
-    if headers.get("transfer-encoding") == "chunked" and not body.endswith(b"0\r\n\r\n"):
-        raise EOFError(f"closed in the middle of chunks, after {len(body)} bytes")
-    return int(lines[0].split()[1]), headers.get("x-terrace-version", "")
+    async def _ask(self, kind: Kind, number: int) -> Answer:
+        head = [
+            f"{kind.method} {kind.path} HTTP/1.1",
+            f"Host: {self._way.host}",
+            f"Connection: {'keep-alive' if self._keep else 'close'}",
+            f"X-User: person-{number % 60}",
+        ]
+        if kind.body:
+            head += ["Content-Type: application/json", f"Content-Length: {len(kind.body)}"]
+        return await self._pool.ask("\r\n".join([*head, "", kind.body]).encode())

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -34,8 +38,12 @@ class Target:
 class Load:
     """A load while the block lasts; its `report` afterwards."""
 
-    def __init__(self, target: Target, log: Path, *, rate: float = 50.0, sockets: int = 20) -> None:
+    def __init__(
+        self, target: Target, log: Path, *, rate: float = 50.0, sockets: int = 20, keep_alive: bool = False
+    ) -> None:
+        """`keep_alive`: requests go over connections of a pool, else each over its own."""
         self._target, self._log, self._rate, self._sockets = target, log, rate, sockets
+        self._keep_alive = keep_alive
         self._process: subprocess.Popen[bytes] | None = None
         self.report: Report | None = None
 
@@ -47,6 +55,7 @@ class Load:
                 "--log", str(self._log), "--host", self._target.host, "--ca", self._target.ca,
                 "--names", self._target.names,
                 "--rate", str(self._rate), "--sockets", str(self._sockets),
+                *(["--keep-alive"] if self._keep_alive else []),
             ]
         )  # fmt: skip
         return self
@@ -87,3 +96,32 @@ class Load:
             process.wait()
         if self._log.exists():
             self.report = read(self._log)
+
+
+NAMES_SECONDS = 0.5
+"""How often the names are looked up for the load; it keeps each for its own time to live."""
+
+
+@contextmanager
+def named(lookup: Callable[[str], tuple[str, int] | None], file: Path, name: str) -> Generator[Path]:
+    """The file of a `Target`'s names, kept as `lookup` says while the block lasts."""
+    ended = threading.Event()
+
+    def write() -> None:
+        part = file.with_suffix(".part")
+        found = lookup(name)
+        part.write_text(json.dumps({} if found is None else {name: found}), encoding="utf-8")
+        part.replace(file)
+
+    def follow() -> None:
+        while not ended.wait(NAMES_SECONDS):
+            write()
+
+    write()
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield file
+    finally:
+        ended.set()
+        thread.join()

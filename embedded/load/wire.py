@@ -65,11 +65,17 @@ class Way:
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection of its own. Raises OSError or TimeoutError."""
+        reader, writer, _ = await self.reach()
+        return reader, writer
+
+    async def reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, str]:
+        """A connection, and the address that it goes to. Raises OSError or TimeoutError."""
         async with asyncio.timeout(CONNECT_SECONDS):
             address = self.names.address(self.address) if self.names else self.address
-            return await asyncio.open_connection(
+            reader, writer = await asyncio.open_connection(
                 address, self.port, ssl=self.tls, server_hostname=self.host if self.tls else None
             )
+            return reader, writer, address
 
 
 class Log:

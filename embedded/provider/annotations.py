@@ -46,7 +46,9 @@ def describe(token: str, classes: Mapping[str, tuple[str, str]]) -> dict[str, An
     }
 
 
-def _properties(arguments: type, names_in_scope: Mapping[str, Any]) -> dict[str, Any]:
+def _properties(
+    arguments: type, names_in_scope: Mapping[str, Any], within: tuple[type, ...] = ()
+) -> dict[str, Any]:
     scope = {**names_in_scope, "Output": pulumi.Output, "T": typing.Any}
     constructor: Any = vars(arguments)["__init__"]
     hints = typing.get_type_hints(constructor, scope)
@@ -57,35 +59,42 @@ def _properties(arguments: type, names_in_scope: Mapping[str, Any]) -> dict[str,
         if name in wire
     }
     return {
-        "inputs": {wire[name]: _shape(hints[name]) for name in sorted(parameters)},
+        "inputs": {wire[name]: _shape(hints[name], within) for name in sorted(parameters)},
         "required": sorted(
             wire[name] for name, parameter in parameters.items() if parameter.default is parameter.empty
         ),
     }
 
 
-def _shape(hint: Any) -> dict[str, Any]:
-    """A type as {"type": …}; of a union, what remains without None, awaitables, outputs and enumerations."""
+def _shape(hint: Any, within: tuple[type, ...] = ()) -> dict[str, Any]:
+    """A type as {"type": …}; of a union, what remains without None, awaitables, outputs and enumerations.
+
+    A type `within` which this one stands (a statement of a web ACL holds statements) is not described a second time.
+    """
     members = _members(hint)
     if not members:
         return {"type": "any"}
     if len(members) > 1:
-        return {"type": "any-of", "members": [_shape(each) for each in members]}
+        return {"type": "any-of", "members": [_shape(each, within) for each in members]}
     (member,) = members
     origin, arguments = typing.get_origin(member), typing.get_args(member)
     if member in SCALARS:
         return {"type": SCALARS[member]}
     if origin in (list, collections.abc.Sequence):
-        return {"type": "array", "items": _shape(arguments[0])}
+        return {"type": "array", "items": _shape(arguments[0], within)}
     if origin in (dict, collections.abc.Mapping):
-        return {"type": "map", "items": _shape(arguments[1])}
+        return {"type": "map", "items": _shape(arguments[1], within)}
+    if member in within:
+        return {"type": "any"}
     if isinstance(member, type) and pulumi_types.is_input_type(member):
-        return {"type": "object", **_properties(member, vars(sys.modules[member.__module__]))}
+        names = vars(sys.modules[member.__module__])
+        return {"type": "object", **_properties(member, names, (*within, member))}
     if isinstance(member, type) and pulumi_types.is_output_type(member):
         return {
             "type": "object",
             "outputs": {
-                name: _shape(hint) for name, hint in sorted(pulumi_types.output_type_types(member).items())
+                name: _shape(hint, (*within, member))
+                for name, hint in sorted(pulumi_types.output_type_types(member).items())
             },
         }
     return {"type": "any"}

@@ -13,7 +13,7 @@ import yaml
 from embedded.provider.api import Api, ProviderError
 from embedded.provider.schema import Failure, ResourceSchema
 from embedded.provider.table import Call, Expression, Kind, Scope, Step
-from embedded.provider.wire import UNKNOWN, same, seen_in
+from embedded.provider.wire import UNKNOWN, actions, same, seen_in
 
 ALWAYS_CARRIED = frozenset({"tags", "region"})
 
@@ -275,6 +275,8 @@ def _differences(path: str, old: Any, new: Any) -> Iterator[tuple[str, str]]:
     elif isinstance(old, Mapping) and isinstance(new, Mapping):
         for name in sorted({*old, *new}):
             here = f"{path}.{name}" if path else name
+            if name in actions(old) ^ actions(new):
+                yield here, "add" if name in new else "delete"
             yield from _differences(here, old.get(name), new.get(name))
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for index, pair in enumerate(zip(old, new, strict=True)):

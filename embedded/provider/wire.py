@@ -61,14 +61,24 @@ def has_unknown(value: Any) -> bool:
     return bool(value == UNKNOWN)
 
 
+ACTIONS = frozenset({"allow", "block", "captcha", "challenge", "count", "none"})
+"""Members whose empty object says something: AWS WAF names actions so (API reference, RuleAction, OverrideAction)."""
+
+
+def actions(value: Mapping[str, Any]) -> set[str]:
+    """The actions that an object names by an empty object."""
+    return {name for name in ACTIONS & value.keys() if value[name] == {}}
+
+
 def same(one: Any, other: Any) -> bool:
-    """Whether two values mean the same to AWS: absent and empty alike, JSON text by its content."""
+    """Whether two values mean the same to AWS: absent and empty alike but for actions, JSON text by its content."""
     if _empty(one) and _empty(other):
         return True
     if isinstance(one, str) and isinstance(other, str):
         return one == other or _same_json(one, other)
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return all(same(one.get(key), other.get(key)) for key in {*one, *other})
+        alike = all(same(one.get(key), other.get(key)) for key in {*one, *other})
+        return alike and actions(one) == actions(other)
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(same(*pair) for pair in zip(one, other, strict=True))
     return bool(one == other)

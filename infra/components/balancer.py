@@ -10,6 +10,8 @@ from pulumi_aws import acm, ec2, lb, route53, vpc
 from infra.components.base import Component, Context
 from infra.components.compute import EVERYWHERE
 from infra.components.edge import RECORD_TTL_SECONDS, Entry
+from infra.components.firewall import Firewall
+from infra.core.shape import Firewall as Mode
 from infra.core.stages import Role
 
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
@@ -109,6 +111,8 @@ class Balancer(Component):
             tags=tags,
             opts=self.child,
         )
+        if edge.firewall is not Mode.OFF:
+            Firewall(context, edge.firewall, balancer_arn=balancer.arn, parent=self)
         known: dict[str, pulumi.Input[str]] = {"LoadBalancer": balancer.arn_suffix}
         self.watched = {
             "balancer": known,

@@ -45,7 +45,8 @@ from infra.core.naming import UNSET
 LOOKS_AFTER_A_LOST_ANSWER = 3
 
 Props = dict[str, Any]
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def _refusing(method: Callable[P, R]) -> Callable[P, R]:

@@ -12,6 +12,8 @@ from pulumi_aws import s3, ssm
 from infra.components.base import Component, Context
 from infra.core.gpu.modes import Wanted
 from infra.core.naming import DATABASE_PASSWORD, HOST_BACKENDS, UNSET
+from infra.core.network import Tier, plan
+from infra.core.shape import Placement
 from infra.core.storage import BucketRole
 from infra.host.bundle import build
 
@@ -62,8 +64,11 @@ class HostFiles(Component):
             "domain": settings.domain or "",
             "address": address or "",
             "vpc_cidr": settings.network.cidr,
-            # Behind a load balancer the certificate is the balancer's.
-            "certificate": "" if settings.shape.load_balancer_zones else settings.certificate,
+            # Behind a load balancer the certificate is the balancer's; the other side of a climb still shows its own.
+            "certificate": settings.certificate if settings.shape.on(Placement.PUBLIC) else "",
+            "balanced_subnets": [
+                each.cidr for each in plan(settings.network.cidr, settings.zones, Tier.PRIVATE)
+            ],
             "artifacts_bucket": buckets[BucketRole.ARTIFACTS],
             "backups_bucket": buckets[BucketRole.BACKUPS],
             "uploads_bucket": buckets[BucketRole.UPLOADS],

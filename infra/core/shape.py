@@ -49,6 +49,14 @@ class Nat(StrEnum):
     NONE = "none"
 
 
+class Firewall(StrEnum):
+    """What the web ACL before the load balancer does with requests that a rule matches."""
+
+    OFF = "off"
+    COUNT = "count"
+    BLOCK = "block"
+
+
 @dataclass(frozen=True, slots=True)
 class Climb:
     """A climb under way: to which stage, and how far."""

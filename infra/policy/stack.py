@@ -44,6 +44,7 @@ TAGGED = (
     "aws:secretsmanager/secret:Secret",
     "aws:sns/topic:Topic",
     "aws:ssm/parameter:Parameter",
+    "aws:wafv2/webAcl:WebAcl",
 )
 """What is billed, or holds what is: kinds that AWS lets a tag stand on."""
 

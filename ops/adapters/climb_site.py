@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from infra.core.errors import Fault, TerraceError
 from infra.core.metrics import BOX_METRICS, GPU_METRICS, LOG_METRICS, RESPONSE
 from infra.core.naming import Naming
 from infra.core.shape import shape
-from infra.core.stages import Option, find
+from infra.core.stages import Option, Stage, find
 from infra.settings import Settings, parse, project_name
 from ops import stackfile, watch
 from ops.adapters.climb_stack import StackOfClimb, database_of, instances_of
@@ -31,7 +32,7 @@ from ops.climb.plan import Bound, Plan
 from ops.climb.planning import Previewed
 from ops.climb.rules import Figures, Gates
 from ops.climb.run import SloMissedError
-from ops.climb.steps import Words
+from ops.climb.steps import Words, moves_data
 
 if TYPE_CHECKING:
     # boto3 is imported where AWS is asked: meanwhile the engine reads the state (ops/climb/status.py).
@@ -309,9 +310,10 @@ class Site:
     def serving(self, stage: str) -> Sequence[str]:
         """Boxes that do not run as they should, and a service that does not answer where it did before."""
         resources = self.pulumi.resources(fresh=True)
-        faults = self.cloud.machine_faults(
-            shape(find(stage), sizes=self.settings().sizes), instances_of(resources)
-        )
+        wanted = shape(find(stage), sizes=self.settings().sizes)
+        instances = instances_of(resources)
+        faults = self.cloud.machine_faults(wanted, instances)
+        faults = faults or self._unready([instances[box.name] for box in wanted.boxes], find(stage))
         if faults or not self.answers_before:
             return faults
         from ops.climb import sending
@@ -322,6 +324,27 @@ class Site:
             if datetime.now(UTC) > deadline:
                 return [f"{url} has not answered for {ANSWERS_WITHIN_SECONDS:.0f} s"]
         return []
+
+    def _unready(self, boxes: Sequence[str], stage: Stage) -> list[str]:
+        """What must serve before requests go to another side; where rows move, nothing can until they have."""
+        before = find(self.words().stage)
+        if before.option is stage.option or moves_data(before, stage):
+            return []
+        from ops.adapters import climb_ready
+
+        released = climb_ready.deployed(self.pulumi.outputs(), self.region)
+        faults = climb_ready.boxes(boxes, self.region) if released else []
+        if not faults and stage.option is Option.PRIVATE:
+            faults = climb_ready.targets(self.pulumi.resources(), self.region)
+        return faults
+
+    def linger(self, seconds: float) -> None:
+        """Waits, where a release serves: elsewhere nobody can have asked."""
+        from ops.adapters import climb_ready
+
+        if climb_ready.deployed(self.pulumi.outputs(), self.region):
+            self.says(f"waits {seconds:.0f} s for those who remember where the name led")
+            time.sleep(seconds)
 
     def watched(self, stage: str) -> Sequence[str]:
         """Alarms and budget of the stage that do not stand."""

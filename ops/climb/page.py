@@ -164,9 +164,14 @@ def drilled(found: Mapping[str, Any]) -> Group:
         ("killed", f"behind {found['killed_behind']}, resumed" if found["killed_behind"] else "not"),
         ("rows", ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in (found["rows"] or {}).items())
          or "none moved"),
+        *((f"load {way}", _load(each)) for way, each in (found["load"] or {}).items()),
         ("way back", f"{found['way_back']}; {_number(found['back']['requests_lost'])} requests lost"),
     ]  # fmt: skip
     return Group(table(("step", "", "took"), shown, right=(2,)), Text(""), table(("", ""), rows))
+
+
+def _load(found: Mapping[str, Any]) -> str:
+    return f"{found['sent']} sent in {found['seconds']:.0f} s, {found['failed']} failed, p95 {found['p95_ms']} ms"
 
 
 def advice(found: Advice) -> Group:

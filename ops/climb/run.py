@@ -73,6 +73,10 @@ class Hands(Protocol):
         """What of the stage does not run or answer."""
         ...
 
+    def linger(self, seconds: float) -> None:
+        """Gives those who remember what the service's name led to the time to ask again, where there may be some."""
+        ...
+
     def watched(self, stage: str) -> Sequence[str]:
         """What of the stage's alarms, dashboard and budget does not stand."""
         ...
@@ -267,6 +271,11 @@ class Climb:
 
     def _undo(self, step: Step) -> None:
         self._still_ours()
+        shifted = any(
+            (each.step, each.event) == (SHIFT, Event.BEFORE) for each in self.journal.of(self.plan.id)
+        )
+        if step.lingers_seconds and shifted:
+            self.hands.linger(step.lingers_seconds)
         self.moment(step, "before-undo")
         self.journal.append(
             self.plan.id, Event.BEFORE_UNDO, step.name, does=step.undo, stack_file=self.hands.stack_file()

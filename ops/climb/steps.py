@@ -70,7 +70,8 @@ class Step:
     """One step. `words` for the kind that writes them, `back` what they were before it.
 
     `undo` says in words what going back does; empty: nothing has to be undone. `irreversible` marks the point of no
-    return. `away_seconds` is the expected time without answers, and 0 for most.
+    return. `away_seconds` is the expected time without answers, and 0 for most. Before it is undone
+    behind a shift, those who remember the name have `lingers_seconds` to ask for it again.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Step:
     back: Words | None = None
     irreversible: bool = False
     away_seconds: float = 0
+    lingers_seconds: float = 0
 
     def as_json(self) -> dict[str, Any]:
         """As plain values."""
@@ -108,6 +110,11 @@ SHIFT = "shift"
 SHIFT_SECONDS = 30.0
 """Of those, from the switch until requests reach the new side: one `up`. An assumption; 23 s and 38 s were
 measured on the embedded cloud (docs/adr/0063)."""
+
+
+REMEMBERED_SECONDS = 75.0
+"""How long a name's answer may be remembered: 60 s for a record (infra/components/edge.py) and for a load balancer
+(ELB User Guide, the DNS entry's time to live), and a quarter more."""
 
 
 def walk(
@@ -209,7 +216,15 @@ def _across(before: Stage, after: Stage, kept: tuple[str, ...], away_seconds: fl
     expanded, moved = (Words(before.name, after.name, phase) for phase in ("expanded", "moved"))
     return [
         Step("backup", Kind.RESTORE_POINT, "copy what holds the rows, and see that the copy is whole"),
-        Step("expand", Kind.WORDS, f"make {after} beside {before}", _taken_away(rest, kept), expanded, rest),
+        Step(
+            "expand",
+            Kind.WORDS,
+            f"make {after} beside {before}",
+            _taken_away(rest, kept),
+            expanded,
+            rest,
+            lingers_seconds=REMEMBERED_SECONDS if Option.PRIVATE in (before.option, after.option) else 0,
+        ),
         Step("verify", Kind.SERVING, "what was added is healthy; it takes health checks alone"),
         *(_move(before, after, away_seconds) if moves_data(before, after) else []),
         Step(SHIFT, Kind.WORDS, f"requests go to {after}", f"requests go to {before}", moved, expanded),

@@ -101,6 +101,10 @@ TABLE: Mapping[str, Consequence] = {
     "aws:lb/targetGroupAttachment:TargetGroupAttachment": Consequence(
         interrupted="that target, until it is healthy again"
     ),
+    "aws:wafv2/webAcl:WebAcl": Consequence("the requests that it sampled"),
+    "aws:wafv2/webAclAssociation:WebAclAssociation": Consequence(
+        interrupted="no request; for moments nothing stands before the load balancer"
+    ),
     "aws:route53/record:Record": Consequence(interrupted="who asks for the name, until caches have expired"),
     "aws:acm/certificate:Certificate": Consequence(interrupted="HTTPS, until the new one is validated"),
     "aws:iam/role:Role": Consequence(interrupted="what acts under it, for moments"),

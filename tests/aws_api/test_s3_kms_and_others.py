@@ -51,6 +51,49 @@ def test_what_is_taken_from_a_bucket_is_gone_except_its_encryption(
     assert rule["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
 
 
+def test_a_replicated_bucket_copies_what_is_written_from_then_on_and_follows_deletions(
+    aws: Aws, bucket: str
+) -> None:
+    s3, away = aws("s3"), aws("s3", "ap-northeast-1")
+    away.create_bucket(Bucket="away", CreateBucketConfiguration={"LocationConstraint": "ap-northeast-1"})
+    for each in (bucket, "away"):
+        s3.put_bucket_versioning(Bucket=each, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket=bucket, Key="earlier", Body=b"1")
+    rule = {
+        "ID": "everything", "Status": "Enabled", "Priority": 1, "Filter": {"Prefix": ""},
+        "DeleteMarkerReplication": {"Status": "Enabled"},
+        "SourceSelectionCriteria": {"SseKmsEncryptedObjects": {"Status": "Enabled"}},
+        "Destination": {
+            "Bucket": "arn:aws:s3:::away", "EncryptionConfiguration": {"ReplicaKmsKeyID": "arn:there"},
+        },
+    }  # fmt: skip
+    role = "arn:aws:iam::123456789012:role/copies"
+    s3.put_bucket_replication(Bucket=bucket, ReplicationConfiguration={"Role": role, "Rules": [rule]})
+
+    written = s3.put_object(
+        Bucket=bucket, Key="wal", Body=b"2", Metadata={"a": "b"}, ServerSideEncryption="aws:kms",
+        SSEKMSKeyId="arn:here",
+    )  # fmt: skip
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="parts")["UploadId"]
+    part = s3.upload_part(Bucket=bucket, Key="parts", UploadId=upload, PartNumber=1, Body=b"3")
+    s3.complete_multipart_upload(
+        Bucket=bucket, Key="parts", UploadId=upload,
+        MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]},
+    )  # fmt: skip
+    assert {each["Key"] for each in away.list_objects_v2(Bucket="away")["Contents"]} == {"wal", "parts"}
+    copy = away.get_object(Bucket="away", Key="wal")
+    assert (copy["Body"].read(), copy["Metadata"], copy["SSEKMSKeyId"]) == (b"2", {"a": "b"}, "arn:there")
+    assert copy["VersionId"] == written["VersionId"]
+    assert away.get_object(Bucket="away", Key="parts")["Body"].read() == b"3"
+
+    s3.delete_object(
+        Bucket=bucket, Key="parts", VersionId=s3.head_object(Bucket=bucket, Key="parts")["VersionId"]
+    )
+    s3.delete_object(Bucket=bucket, Key="wal")
+    assert [each["Key"] for each in away.list_objects_v2(Bucket="away")["Contents"]] == ["parts"]
+    assert away.get_object(Bucket="away", Key="wal", VersionId=written["VersionId"])["Body"].read() == b"2"
+
+
 RULES: list[dict[str, Any]] = [
     {
         "ID": "tiers",

@@ -9,10 +9,13 @@ from typing import Any
 
 import boto3
 import pytest
+from moto.elbv2.models import elbv2_backends
 
 from embedded import balancer_agent as agent
 from embedded import balancers, managed
 from embedded.aws import balancers as shown
+from embedded.aws.environment import ACCOUNT_ID
+from embedded.aws.hooks import HOOKS
 from embedded.aws.server import ApiServer
 from infra.core.naming import FAKE_AMI
 
@@ -118,7 +121,7 @@ def test_a_name_in_route_53_leads_to_an_address_or_by_an_alias_to_the_balancers(
     found: tuple[shown.LoadBalancer, str],
 ) -> None:
     placed = {found[0].dns_name: IPv4Address("198.18.0.2")}
-    for name, address, seconds in (("app", "198.18.0.2", 5), ("box", "198.18.0.7", 60)):
+    for name, address, seconds in (("app", "198.18.0.2", 60), ("box", "198.18.0.7", 60)):
         reply = managed.resolve(placed, f"{name}.example.com", "A")
         assert reply is not None
         (record,) = reply.records
@@ -152,3 +155,27 @@ def test_a_machine_is_told_once_and_again_after_it_was_not_ready() -> None:
     for text in ("a", "a", "a"):
         told.tell("alb-1", text)
     assert said == ["alb-1", "alb-1"]
+
+
+def test_a_target_is_as_well_as_the_balancers_machine_finds_it(
+    found: tuple[shown.LoadBalancer, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, instance = found
+    backend: Any = elbv2_backends[ACCOUNT_ID][REGION]
+    (arn,) = [each.arn for each in backend.target_groups.values() if each.name == "backend"]
+    for said, state, reason in (
+        ("healthy", "healthy", None),
+        ("initial", "initial", "Elb.InitialHealthChecking"),
+        ("unhealthy", "unhealthy", "Target.FailedHealthChecks"),
+        (None, "healthy", None),
+    ):
+        monkeypatch.setattr(HOOKS, "target_health", lambda group, asked, said=said: said)
+        (one,) = backend.describe_target_health(arn, [])
+        assert (one.instance_id, one.status, one.reason) == (instance, state, reason)
+
+
+def test_what_the_machine_has_not_asked_yet_is_initial() -> None:
+    said = json.dumps([{"group": "backend", "address": "10.20.0.9", "port": 8090, "state": "unhealthy"}])
+    assert balancers.health(said, "backend", "10.20.0.9") == "unhealthy"
+    assert balancers.health(said, "frontend", "10.20.0.9") == "initial"
+    assert balancers.health("", "backend", "10.20.0.9") == "initial"

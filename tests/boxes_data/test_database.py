@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.boxes_data.conftest import Cloud
+from bench.moved import Cloud
 
 pytestmark = pytest.mark.box
 

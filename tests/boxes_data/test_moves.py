@@ -2,56 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
-import tarfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from bench.moved import PARAMETERS, Cloud, Mover, move_a_gigabyte, ready, until
 from bench.served import note
-from infra.core.naming import DATABASE_PASSWORD, DATABASE_WRITER, UNSET
-from tests.boxes_data.conftest import REGION, Cloud, secret, until
+from infra.core.naming import DATABASE_WRITER
 
 pytestmark = [pytest.mark.box, pytest.mark.drill]
 
-ROOT = Path(__file__).parents[2]
-SHIPPED = (
-    "infra/__init__.py",
-    "infra/core/__init__.py",
-    "infra/core/errors.py",
-    "infra/core/memory.py",
-    "infra/core/naming.py",
-    "infra/host/__init__.py",
-    "infra/host/box/__init__.py",
-    "infra/host/box/system.py",
-    *(f"infra/host/box/{room}/*.py" for room in ("backup", "data")),
-)
-PARAMETERS = "/terrace/dev"
-CLUSTER = """
-set -e
-pg_lsclusters -h | grep -q main || pg_createcluster 17 main
-echo "host all app 127.0.0.1/32 scram-sha-256" >> /etc/postgresql/17/main/pg_hba.conf
-echo "include_if_exists pg_hba-replication.conf" >> /etc/postgresql/17/main/pg_hba.conf
-echo "wal_level = logical" > /etc/postgresql/17/main/conf.d/10-terrace.conf
-systemctl restart postgresql@17-main
-"""
-ROWS = """
-create extension vector;
-create schema billing;
-create table receipts (id bigint generated always as identity primary key, merchant text not null,
-  at timestamptz not null default now(), amount numeric(12, 2), scan bytea, embedding vector(3));
-create table billing.lines (receipt bigint references receipts, position int, said text,
-  primary key (receipt, position));
-create index on receipts using hnsw (embedding vector_l2_ops);
-create sequence billing.numbers start 1000;
-insert into receipts (merchant, amount, scan, embedding) select 'm' || i, i / 7.0, decode(md5(i::text), 'hex'),
-  format('[%s,%s,%s]', i % 7, i % 11, i % 13)::vector from generate_series(1, 2000) i;
-insert into billing.lines select id, 1, 'a line' from receipts;
-select nextval('billing.numbers');
-"""
 WRITER = """
 cat > /root/write.sql <<'SQL'
 do $$ begin loop insert into receipts (merchant) values ('live'); commit; perform pg_sleep(0.02); end loop; end $$;
@@ -60,90 +21,10 @@ nohup psql -Xq 'host=127.0.0.1 dbname=app user=app' -f /root/write.sql > /root/w
 """
 
 
-class Mover:
-    """terrace-data on the box that has the rows."""
-
-    def __init__(self, cloud: Cloud) -> None:
-        self.cloud = cloud
-        self.arguments = (
-            f"--region {REGION} --parameters {PARAMETERS} --endpoint {cloud.endpoint}:5432 "
-            f"--master-secret '{cloud.master_secret}' --storage-gib 20"
-        )
-
-    def run(self, verb: str, *options: str, code: int = 0) -> Any:
-        """What a verb answers; what it says where it does not end with 0."""
-        line = f"terrace-data {verb} {' '.join(options)} {self.arguments}"
-        done = self.cloud.machines.host.run(self.cloud.boxes["app"], line, timeout_seconds=240)
-        assert done.returncode == code, f"{line}: {done.returncode} {done.stdout} {done.stderr}"
-        return json.loads(done.stdout) if done.stdout.startswith("{") else done.stderr
-
-    def box(self, query: str, database: str = "app") -> str:
-        """The answer of PostgreSQL on the box."""
-        return self.cloud.sh(
-            "app", f"runuser -u postgres -- psql -XAtq -v ON_ERROR_STOP=1 -d {database} <<'SQL'\n{query}\nSQL"
-        )
-
-    def application(self, where: str, query: str, *, fails: bool = False) -> str:
-        """The answer to the application's role, by its own password."""
-        found = self.cloud.client("ssm").get_parameter(
-            Name=f"{PARAMETERS}/{DATABASE_PASSWORD}", WithDecryption=True
-        )
-        host = (
-            "127.0.0.1" if where == "box" else f"{self.cloud.endpoint} sslmode=verify-full sslrootcert=system"
-        )
-        name = "app" if where == "box" else "backend"
-        return self.cloud.sh(
-            name,
-            f"PGPASSWORD='{found['Parameter']['Value']}' psql -XAtq -v ON_ERROR_STOP=1 "
-            f"'host={host} dbname=app user=app' -c \"{query}\"",
-            fails=fails,
-        )
-
-    def master(self, query: str) -> str:
-        """The answer of RDS to its master user, who may write where the application may not."""
-        found = self.cloud.client("secretsmanager").get_secret_value(SecretId=self.cloud.master_secret)
-        login = json.loads(found["SecretString"])
-        return self.cloud.sh(
-            "backend",
-            f"PGPASSWORD='{login['password']}' PGOPTIONS='-c default_transaction_read_only=off' psql -XAtq "
-            f"-v ON_ERROR_STOP=1 'host={self.cloud.endpoint} dbname=app user={login['username']}' -c \"{query}\"",
-        )
-
-    def writer(self) -> dict[str, Any]:
-        """What the record says."""
-        value = self.cloud.client("ssm").get_parameter(Name=f"{PARAMETERS}/{DATABASE_WRITER}")["Parameter"][
-            "Value"
-        ]
-        found: dict[str, Any] = json.loads(value)
-        return found
-
-
 @pytest.fixture(scope="module")
 def mover(cloud: Cloud) -> Mover:
     """The box with 2 000 receipts, the parameters as Pulumi leaves them, and the program."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-        for pattern in SHIPPED:
-            for path in ROOT.glob(pattern):
-                tar.add(path, path.relative_to(ROOT))
-    text = base64.b64encode(packed.getvalue()).decode()
-    cloud.sh(
-        "app",
-        f"mkdir -p /opt/terrace/lib && base64 -d <<'TAR' | tar -xz -C /opt/terrace/lib\n{text}\nTAR\n"
-        "printf '#!/bin/sh\\nPYTHONPATH=/opt/terrace/lib exec python3 -m infra.host.box.data \"$@\"\\n' "
-        "> /usr/local/sbin/terrace-data; chmod 755 /usr/local/sbin/terrace-data",
-    )
-    cloud.sh("app", CLUSTER)
-    made = Mover(cloud)
-    password = secret()
-    made.box(f"create role app login password '{password}'", "postgres")
-    made.box("create database app owner app", "postgres")
-    made.box("create extension vector")
-    made.box("set role app;" + ROWS.replace("create extension vector;", ""))
-    ssm = cloud.client("ssm")
-    ssm.put_parameter(Name=f"{PARAMETERS}/{DATABASE_PASSWORD}", Value=password, Type="SecureString")
-    ssm.put_parameter(Name=f"{PARAMETERS}/{DATABASE_WRITER}", Value=UNSET, Type="String")
-    return made
+    return ready(cloud)
 
 
 def test_rows_move_to_rds_and_back_and_one_database_writes_at_a_time(mover: Mover) -> None:
@@ -195,10 +76,7 @@ def test_a_change_of_one_row_of_the_copy_is_found_and_refuses_the_switch(mover: 
 def test_sessions_that_keep_writing_end_with_the_fence_and_lose_nothing_that_was_acknowledged(
     mover: Mover,
 ) -> None:
-    found = mover.cloud.client("ssm").get_parameter(
-        Name=f"{PARAMETERS}/{DATABASE_PASSWORD}", WithDecryption=True
-    )
-    mover.cloud.sh("app", f"export PGPASSWORD='{found['Parameter']['Value']}'\n{WRITER}")
+    mover.cloud.sh("app", f"export PGPASSWORD='{mover.password()}'\n{WRITER}")
     until(lambda: int(mover.box("select count(*) from receipts where merchant = 'live'")) > 5)
     mover.run("copy")
     assert "terminating connection" in mover.cloud.sh("app", "sleep 1; cat /root/refused")
@@ -208,22 +86,28 @@ def test_sessions_that_keep_writing_end_with_the_fence_and_lose_nothing_that_was
     mover.run("back")
 
 
+def test_a_checksum_that_rests_on_an_earlier_reading_is_that_of_a_whole_one_after_any_change(
+    mover: Mover,
+) -> None:
+    script = Path(__file__).with_name("changing.py").read_text(encoding="utf-8")
+    found = json.loads(mover.cloud.sh("app", f"PYTHONPATH=/opt/terrace/lib python3 - <<'PY'\n{script}\nPY"))
+    # Two changes leave the rows as they were: none, and one that was taken back.
+    assert found == {"wrong": [], "different": 8}
+
+
 LEFT_BEHIND = "select (select count(*) from pg_replication_slots) + (select count(*) from pg_publication)"
 DOOR = "find /etc/postgresql/17/main /etc/systemd/system -name '*replication*' | wc -l"
 
 
 @pytest.mark.matrix
 def test_a_copy_that_follows_loses_no_acknowledged_write_and_leaves_nothing_behind(mover: Mover) -> None:
-    found = mover.cloud.client("ssm").get_parameter(
-        Name=f"{PARAMETERS}/{DATABASE_PASSWORD}", WithDecryption=True
-    )
-    mover.cloud.sh("app", f"export PGPASSWORD='{found['Parameter']['Value']}'\n{WRITER}")
+    mover.cloud.sh("app", f"export PGPASSWORD='{mover.password()}'\n{WRITER}")
     mover.run("follow")
     assert "terrace_move" not in json.dumps(mover.run("plan", code=10))
     before = int(mover.box("select count(*) from receipts"))
     until(lambda: int(mover.box("select count(*) from receipts")) > before)
     switched = mover.run("switch")
-    note(f"followed {switched['rows']} rows: {switched['pause_seconds']} s without a writer")
+    note(f"followed {switched['rows']} rows: {switched['pause']} s without a writer")
     assert (switched["differences"], switched["writer"]["end"]) == ([], "rds")
     rows = mover.box("select count(*) from receipts")
     assert mover.application("rds", "select count(*) from receipts") == rows
@@ -233,6 +117,22 @@ def test_a_copy_that_follows_loses_no_acknowledged_write_and_leaves_nothing_behi
     assert mover.cloud.sh("app", DOOR) == "0"
     mover.run("copy")
     assert mover.run("switch")["writer"]["end"] == "box"
+
+
+@pytest.mark.matrix
+def test_a_gigabyte_is_followed_and_a_client_that_writes_fifty_times_a_second_waits_for_seconds(
+    mover: Mover,
+) -> None:
+    moved = move_a_gigabyte(mover)
+    note(moved.said())
+    assert (moved.lost, moved.twice, moved.astray) == (0, 0, 0)
+    mover.application("rds", "drop table heavy")
+    mover.run("copy")
+    mover.run("switch")
+    mover.box(
+        "select format('drop database %I', datname) from pg_database where datname like 'app_before_%' \\gexec",
+        "postgres",
+    )
 
 
 @pytest.mark.matrix

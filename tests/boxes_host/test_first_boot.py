@@ -7,6 +7,8 @@ import json
 import re
 import shlex
 import ssl
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -15,13 +17,16 @@ import boto3
 import httpx
 import pytest
 
-from bench.projects import option_a
+from bench.projects import ROOT, option_a
 from bench.served import CACHE, REGION, Served
 from embedded.cloud import Cloud
+from infra.clients.runpod_key import KEY_PARAMETER
+from infra.core.naming import Naming
 from tests.boxes.conftest import pytest_runtest_setup  # noqa: F401 the same rule for skips
 
 pytestmark = [pytest.mark.box, pytest.mark.drill]
 
+RUNPOD_KEY = "double-key"
 SNAPSHOT = (
     "find /etc /opt/terrace /usr/local/sbin /data/identity.json /var/lib/terrace/pages -xdev -type f"
     " -printf '%p %T@ %m %u\\n' | grep -v /etc/mtab | sort;"
@@ -31,11 +36,13 @@ SNAPSHOT = (
 
 @pytest.fixture(scope="module")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Option A standing, its box installed by its own user data."""
+    """Option A with an endpoint on RunPod standing, its box installed by its own user data."""
     directory = tmp_path_factory.mktemp("host")
     with Cloud(directory / "cloud", cache=CACHE, boxes=True) as cloud:
-        project = option_a(directory / "project", cloud, "single-8g")
-        project.stand()
+        project = option_a(directory / "project", cloud, "single-8g", gpu={"mode": "auto"})
+        with pytest.MonkeyPatch.context() as person:
+            person.setenv("RUNPOD_API_KEY", RUNPOD_KEY)
+            project.stand()
         made = Served(directory, cloud, project, project.outputs())
         assert cloud.machines is not None
         cloud.machines.host.wait(made.box.instance_id, lambda each: each.booted, timeout_seconds=300)
@@ -179,6 +186,31 @@ def test_the_box_publishes_what_its_alarms_read(box: Served) -> None:
     group = "/terrace/dev/logs/nginx/access"
     lines = logs.filter_log_events(logGroupName=group)["events"]
     assert any('"path":"/nowhere"' in each["message"] for each in lines)
+
+
+def test_the_gpus_controller_leads_from_the_box_and_publishes_what_its_alarms_read(box: Served) -> None:
+    name = Naming("terrace", "dev").parameter(*KEY_PARAMETER)
+    client(box, "ssm").put_parameter(Name=name, Value=RUNPOD_KEY, Type="SecureString", Overwrite=True)
+    assert box.sh("systemctl is-active terrace-gpu.timer") == "active"
+    box.sh("systemctl start terrace-gpu.service")
+    said = box.sh("journalctl -u terrace-gpu.service -o cat --no-pager")
+    assert "leader: " in said, said
+    assert RUNPOD_KEY not in said
+    told = client(box, "cloudwatch").list_metrics(Namespace="terrace", MetricName="gpu_spend_percent")
+    assert [each["Dimensions"] for each in told["Metrics"]] == [[{"Name": "Stack", "Value": "dev"}]]
+
+    # A person's choice, made on a laptop, is carried out by the box.
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "gpu.py"),
+         "mode", "active", "--reason", "a week of validation", "--yes"],
+        env={**box.project.environment, "TERRACE_WORK_DIR": str(box.project.directory)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    box.sh("systemctl start terrace-gpu.service")
+    (endpoint,) = box.cloud.runpod.server.double.endpoints
+    assert endpoint.body["workers"]["min"] == 1
+    assert "will set" in box.sh("cat /var/lib/terrace/gpu/journal.jsonl")
 
 
 PACKED = """

@@ -8,14 +8,17 @@ import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.projects import Project
 from bench.served import CACHE, ROOT
-from embedded import endpoint, sample
+from embedded import sample
 from embedded.cloud import Cloud
+from embedded.load import Load, Target, named
 
 DOMAIN = "app.example.com"
 READY_SECONDS = 300.0
@@ -37,6 +40,7 @@ class Two:
     project: Project
     outputs: dict[str, Any]
     head: str = ""
+    loads: int = 0
 
     def tried(self, role: str, script: str) -> tuple[int, str]:
         """How a script on that box ended, and what it said."""
@@ -63,15 +67,13 @@ class Two:
         machines = self.cloud.machines
         assert machines is not None
         trusting = ssl.create_default_context(cafile=str(self.authorities()))
-        found = machines.lookup(DOMAIN)
-        assert found is not None, f"{DOMAIN} leads nowhere"
         method = "POST" if body else "GET"
         lines = [
             f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close", "X-User: kim",
             "Content-Type: application/json", f"Content-Length: {len(body)}",
         ]  # fmt: skip
         with (
-            socket.create_connection((found[0], 443), timeout=30) as wire,
+            socket.create_connection((self.address(), 443), timeout=30) as wire,
             trusting.wrap_socket(wire, server_hostname=host) as stream,
         ):
             stream.sendall(("\r\n".join(lines) + "\r\n\r\n" + body).encode())
@@ -80,14 +82,46 @@ class Two:
         self.head = head
         return int(head.split()[1]), text
 
+    def address(self) -> str:
+        """Where the domain leads now."""
+        machines = self.cloud.machines
+        assert machines is not None
+        found = machines.lookup(DOMAIN)
+        assert found is not None, f"{DOMAIN} leads nowhere"
+        return found[0]
+
+    @contextmanager
+    def under_load(self, *, rate: float = 50.0, sockets: int = 0) -> Generator[Load]:
+        """A load by the domain's name, over connections that are kept, while the block lasts."""
+        machines = self.cloud.machines
+        assert machines is not None
+        self.loads += 1
+        log = self.directory / f"load-{self.loads}.log"
+        with named(machines.lookup, self.directory / "names", DOMAIN) as names:
+            target = Target(f"https://{DOMAIN}", DOMAIN, str(self.authorities()), str(names))
+            with Load(target, log, rate=rate, sockets=sockets, keep_alive=True) as load:
+                yield load
+
+    @contextmanager
+    def database_down(self) -> Generator[None]:
+        """RDS does not answer while the block lasts."""
+        machines = self.cloud.machines
+        assert machines is not None
+        (instance,) = [
+            each.instance_id for each in machines.host.status() if each.instance_id.startswith("rds-")
+        ]
+        machines.host.run(instance, "systemctl stop postgresql@17-rds", timeout_seconds=60)
+        try:
+            yield
+        finally:
+            machines.host.run(instance, "systemctl start postgresql@17-rds", timeout_seconds=60)
+
     def authorities(self) -> Path:
-        """Whom a browser would have to trust: who signs for boxes, and who for load balancers."""
+        """Whom a browser would have to trust."""
         machines = self.cloud.machines
         assert machines is not None
         path = self.directory / "authorities.pem"
-        path.write_bytes(
-            machines.acme.authority.certificate + b"\n" + endpoint.authority(self.directory / "cloud")
-        )
+        path.write_bytes(machines.authorities)
         return path
 
     def ready(self) -> None:

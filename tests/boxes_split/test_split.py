@@ -89,16 +89,10 @@ def test_where_two_jvms_do_not_fit_a_release_is_refused_or_interrupts_the_backen
 
 @pytest.mark.matrix
 def test_a_dead_database_takes_the_rows_down_and_neither_the_frontend_nor_what_needs_none(two: Two) -> None:
-    machines = two.cloud.machines
-    assert machines is not None
-    (instance,) = [each.instance_id for each in machines.host.status() if each.instance_id.startswith("rds-")]
-    machines.host.run(instance, "systemctl stop postgresql@17-rds", timeout_seconds=60)
-    try:
+    with two.database_down():
         two.until("/api/totals", 503)
         assert two.asked("/healthz")[0] == 200
         assert two.asked("/api/version")[0] == 200
-    finally:
-        machines.host.run(instance, "systemctl start postgresql@17-rds", timeout_seconds=60)
     two.until("/api/totals", 200)
 
 

@@ -78,6 +78,8 @@ class World:
     points: list[str] = field(default_factory=list)
     rows: Rows = field(default_factory=Rows)
     ups: int = 0
+    lingered: list[tuple[str, float]] = field(default_factory=list)
+    """In which phase of a climb somebody waited for a name's answer to be forgotten, for how many seconds."""
     faults: dict[str, str] = field(default_factory=dict)
     """By step: what it fails with, once."""
 
@@ -135,6 +137,9 @@ class Clone:
     def serving(self, stage: str) -> Sequence[str]:
         why = self.world.faults.pop("serving", "")
         return [why] if why else []
+
+    def linger(self, seconds: float) -> None:
+        self.world.lingered.append((self.world.stands.phase, seconds))
 
     def watched(self, stage: str) -> Sequence[str]:
         return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from ops.climb.journal import Event, Journal, Record, chain_faults
 from ops.climb.moving import VERIFIES, end_of
 from ops.climb.plan import Plan
 from ops.climb.run import StepFailedError
-from ops.climb.steps import SHIFT_SECONDS, Step, Words
+from ops.climb.steps import SHIFT, SHIFT_SECONDS, Step, Words
 
 from .pretended import Bucket, Killed, World, climb, plan
 from .pretended import world as at
+from .test_journal_and_lock import holder, put
 
 CLIMBS = [
     # Every pair of rungs inside an option walks by the same rows; `make matrix` takes all of them on the engine.
@@ -242,6 +244,46 @@ def test_a_way_back_takes_along_what_the_new_side_took(tmp_path: Path) -> None:
     assert world.rows.insert("second")
     climb(made, world, bucket, tmp_path).go_back()
     assert (world.rows.writers(), world.stored()) == (["box"], ["first", "second"])
+
+
+def test_the_way_back_waits_for_those_who_remember_the_name_before_the_balancer_goes(tmp_path: Path) -> None:
+    bucket, before = Bucket(), at("split")
+    made = plan("split", "private")
+    climb(made, before, bucket, tmp_path / "a").go_on()
+    assert before.lingered == []
+    climb(made, before, bucket, tmp_path / "a").go_back()
+    assert before.lingered == [("expanded", steps.REMEMBERED_SECONDS)]
+    early = at("split")
+    with pytest.raises(Killed):
+        climb(made, early, Bucket(), tmp_path / "b", kill=("verify", "done")).go_on()
+    again = climb(made, early, Bucket(), tmp_path / "b")
+    again.go_back()
+    assert early.lingered == [], "nobody was sent there"
+
+
+@pytest.mark.parametrize("step", ["expand", "copy", "switch", SHIFT])
+def test_a_climb_that_was_abandoned_for_a_week_is_taken_back_from_another_clone_with_the_weeks_rows(
+    tmp_path: Path, step: str
+) -> None:
+    made = replace(
+        plan("single-16g-fixed", "split"),
+        made_at="2026-01-01T00:00:00+00:00",
+        expires_at="2026-01-02T00:00:00+00:00",
+    )
+    world, bucket = at(made.before), Bucket()
+    with pytest.raises(Killed):
+        climb(made, world, bucket, tmp_path / "a", kill=(step, "recorded")).go_on()
+    taken = ["in the week"] if world.rows.insert("in the week") else []
+    assert taken or step == "copy", "behind the fence alone nothing is acknowledged"
+    put(bucket, holder(machine="elsewhere"))
+    bucket.age_seconds = timedelta(days=7).total_seconds()
+
+    again = climb(made, world, bucket, tmp_path / "b")
+    with again.lock.held(reason="rollback", climb=made.id):
+        again.go_back()
+    assert (world.stands.stage, world.stands.climb_to, world.rows.writer) == (made.before, "", "box")
+    assert world.stored() == ["first", *taken]
+    assert history.open_climb(again.journal) is None
 
 
 def test_nothing_goes_back_over_the_point_of_no_return(tmp_path: Path) -> None:

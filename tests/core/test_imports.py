@@ -34,7 +34,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "embedded": ("embedded", "infra.core", "tools"),
     "tools": ("tools",),
 }
-EMBEDDED_USERS = ("scripts/local.py", "scripts/demo.py", "scripts/climb_drill.py")
+EMBEDDED_USERS = ("scripts/local.py", "scripts/demo.py", "scripts/climb_drill.py", "scripts/climb_served.py")
 OURS = ("infra", "ops", "embedded", "tools", "scripts")
 FORBIDDEN_IN_CORE = ("pulumi", "pulumi_aws", "boto3", "botocore")
 

@@ -256,7 +256,12 @@ IN_ROUTE_53 = {"terrace:dns": {"zoneId": "Z0123456789ABC"}}
         (
             {**PRIVATE, **IN_ROUTE_53, "terrace:edge": {"nat": "none"}},
             "terrace:edge.nat",
-            "could not be reached",
+            "could not reach the mirrors of the distribution",
+        ),
+        (
+            {**PRIVATE, **IN_ROUTE_53, "terrace:edge": {"nat": "none"}, "terrace:gpu": {"mode": "flex"}},
+            "terrace:edge.nat",
+            "; RunPod's API, which gpu.mode flex asks",
         ),
         ({"terrace:climb": {"to": "split", "phase": "done"}}, "terrace:climb.phase", "'expanded' or 'moved'"),
         ({"terrace:climb": {"to": "elastic-1m", "phase": "moved"}}, "terrace:climb.to", "not built yet"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from botocore.exceptions import ClientError
 
 from infra.core.errors import TerraceError
 from infra.core.naming import UNSET
@@ -107,12 +108,15 @@ class Parameters:
 
     life: Life
     values: dict[str, str] = field(default_factory=dict)
+    refuses: bool = False
 
     def get_parameter(self, *, Name: str, WithDecryption: bool) -> dict[str, Any]:  # noqa: N803 as boto3 has them
         return {"Parameter": {"Value": self.values.get(Name, UNSET)}}
 
     def put_parameter(self, *, Name: str, Value: str, Type: str, Overwrite: bool) -> None:  # noqa: N803 as boto3 has them
         self.life.change()
+        if self.refuses:
+            raise ClientError({"Error": {"Code": "Throttling", "Message": "slow down"}}, "PutParameter")
         self.values[Name] = Value
 
 
@@ -143,8 +147,9 @@ class Stack:
 def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
     monkeypatch.setattr(work.shutil, "chown", lambda *_: None)
     monkeypatch.setattr(
-        compare, "census", lambda end, _=(): Census((), {"receipts": (end.rows, "sum")}, {}, {}, {}, 0)
+        compare, "census", lambda end, _=None: Census((), {"receipts": (end.rows, "sum")}, {}, {}, {}, 0)
     )
+    monkeypatch.setattr(compare, "learn", lambda _: None)
     return Stack(tmp_path)
 
 
@@ -375,6 +380,22 @@ def test_a_target_that_is_too_small_is_refused_before_the_fence(stack: Stack) ->
     with pytest.raises(DifferentError, match="room for 0 MiB"):
         small.copy(lambda _: None)
     assert stack.writers() == [BOX]
+
+
+def test_a_target_that_is_too_small_is_refused_before_anything_follows(followed: Stack) -> None:
+    small = replace(followed.move, room={RDS: 1})
+    with pytest.raises(DifferentError, match="room for 0 MiB"):
+        small.follow(lambda _: None)
+    assert (followed.writers(), followed.rds.found.state) == ([BOX], State.ABSENT)
+
+
+def test_what_aws_refuses_behind_the_fence_opens_the_old_writer_again(followed: Stack) -> None:
+    followed.move.follow(lambda _: None)
+    cast("Parameters", followed.move.record._ssm).refuses = True
+    with pytest.raises(TerraceError, match="cannot be had or set"):
+        followed.move.switch(lambda _: None)
+    assert followed.writers() == [BOX]
+    assert followed.rds.found.state is State.FOLLOWING
 
 
 def test_a_record_of_a_later_epoch_is_never_overwritten(stack: Stack) -> None:

@@ -7,12 +7,14 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from embedded.load import Load, Target, read
-from embedded.load.wire import Names
+from embedded.load.pool import Pool
+from embedded.load.wire import Names, Way
 
 OK = b"HTTP/1.1 200 OK\r\nX-Terrace-Version: v1\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -31,6 +33,19 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             writer.write(OK)
     await writer.drain()
     writer.close()
+
+
+async def _keep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Four answers for each connection, the third in chunks; the fourth says that it is the last."""
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+    last = OK.replace(b"OK\r\n", b"OK\r\nConnection: close\r\n")
+    with suppress(asyncio.IncompleteReadError):
+        for answer in (OK, OK, chunked, last):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer)
+            await writer.drain()
+    writer.close()
+    await writer.wait_closed()
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +82,37 @@ def test_every_request_that_was_not_answered_counts_and_none_is_repeated(port: i
     assert report.sockets.closed_by_server == 0
 
 
+def test_a_kept_connection_serves_until_the_server_ends_it_and_only_then_the_name_counts_again(
+    tmp_path: Path,
+) -> None:
+    async def ask() -> list[tuple[int, str]]:
+        served: list[asyncio.Task[None]] = []
+
+        def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            served.append(asyncio.create_task(_keep(reader, writer)))
+
+        first = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = int(first.sockets[0].getsockname()[1])
+        second = await asyncio.start_server(serve, "127.0.0.2", port)
+        names = tmp_path / "names"
+        names.write_text(json.dumps({"app.example.com": ["127.0.0.1", 0]}))
+        pool = Pool(Way.to(Target(f"http://app.example.com:{port}", names=str(names))), keep=True)
+        found = []
+        for number in range(6):
+            if number == 2:
+                names.write_text(json.dumps({"app.example.com": ["127.0.0.2", 0]}))
+            answer = await pool.ask(b"GET / HTTP/1.1\r\n\r\n")
+            found.append((answer.status, answer.address))
+        assert pool.made == 2
+        pool.close()
+        first.close()
+        second.close()
+        await asyncio.gather(*served)
+        return found
+
+    assert asyncio.run(ask()) == [(200, "127.0.0.1")] * 4 + [(200, "127.0.0.2")] * 2
+
+
 def test_where_nobody_listens_every_request_fails(tmp_path: Path, unused: int) -> None:
     with Load(Target(f"http://127.0.0.1:{unused}"), tmp_path / "log", rate=50, sockets=1) as load:
         load.until(10)
@@ -86,7 +132,7 @@ def unused() -> int:
 
 def test_lateness_counts_from_when_a_request_was_due_and_half_a_line_does_not_count(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    line = {"kind": "request", "what": "GET /", "status": 200, "version": "v1", "error": ""}
+    line = {"kind": "request", "what": "GET /", "status": 200, "version": "v1", "address": "", "error": ""}
     lines = [
         json.dumps({**line, "at": float(at), "seconds": seconds}) for at, seconds in ((0, 0.1), (1, 1.5))
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hmac
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -49,6 +50,16 @@ class Ssm:
         return [
             {"Parameters": [{"Name": f"{Path}/{name}", "Value": text} for name, text in self.values.items()]}
         ]
+
+
+def test_a_password_that_the_box_makes_up_lies_under_the_stacks_own_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept: dict[str, Any] = {}
+    monkeypatch.setattr(settings, "parameter", lambda *_: "unset")
+    monkeypatch.setattr(settings, "client", lambda *_: SimpleNamespace(put_parameter=kept.update))
+    made = settings.password({"parameters": "/terrace/dev", "key_arn": "arn:ours"}, may_make=True)
+    assert (kept["Value"], kept["Type"], kept["KeyId"]) == (made, "SecureString", "arn:ours")
 
 
 def test_a_setting_without_a_variables_name_is_left_out_and_its_value_said_nowhere(

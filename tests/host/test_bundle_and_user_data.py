@@ -14,7 +14,7 @@ import yaml
 
 from infra.core.memory import BoxRole, budget
 from infra.host import bundle
-from infra.host.box import fetch, nginx, postgresql, settings, units, upstream
+from infra.host.box import certificate, fetch, nginx, postgresql, settings, units, upstream
 from infra.host.user_data import MOST_BYTES, user_data
 
 ALLOWED_KEYS = {"write_files", "runcmd", "bootcmd"}
@@ -136,6 +136,17 @@ def test_a_frontend_takes_the_backend_of_its_own_subnet_and_answers_at_once_whil
     assert upstream.mine(both, "10.20.128.0/20") == ""
     assert "server 10.20.0.9:8090;" in upstream.render("10.20.0.9")
     assert " down;" in upstream.render("")
+
+
+def test_a_frontend_behind_the_load_balancer_asks_for_no_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = {
+        "domain": "app.example.com", "role": "frontend", "certificate": "production",
+        "balanced_subnets": ["10.20.64.0/20"],
+    }  # fmt: skip
+    for subnet, wanted in (("10.20.0.0/20", True), ("10.20.64.0/20", False)):
+        monkeypatch.setattr(certificate, "own_subnet", lambda subnet=subnet: subnet)
+        assert certificate.wanted(facts) == wanted
+    assert not certificate.wanted({**facts, "role": "backend"})
 
 
 def test_a_browser_is_told_to_insist_on_https_only_where_there_is_a_name() -> None:

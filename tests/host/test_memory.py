@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from infra.core.errors import TerraceError
+from infra.core.instances import INSTANCE_TYPES
 from infra.core.memory import MIGRATION_MIB, BoxRole, Part, budget, table
 
 
@@ -40,11 +44,28 @@ def test_a_part_alone_fits_in_two_gigabytes(role: Part) -> None:
     assert made.side_by_side("backend" if role == "frontend" else "frontend") == 0
 
 
-def test_a_backends_own_box_has_room_for_migrations_at_2_gb_and_for_a_second_jvm_at_4_gb() -> None:
-    small, medium = budget("backend", 2048), budget("backend", 3800)
+def test_a_backends_own_box_has_room_for_migrations_at_2_gb_and_for_a_second_jvm_at_3_gb() -> None:
+    small, medium = budget("backend", 2048), budget("backend", 3072)
     assert small.side_by_side("backend") == 1
     assert small.fits(MIGRATION_MIB)
     assert medium.side_by_side("backend") == 2
+
+
+def test_what_docs_deploys_says_of_memory_is_what_the_budgets_say() -> None:
+    said = (Path(__file__).parents[2] / "docs" / "deploys.md").read_text(encoding="utf-8")
+    sizes = sorted({each.memory_gib for each in INSTANCE_TYPES.values()})
+    own = next(gib for gib in range(2, 64) if budget("backend", gib * 1024).side_by_side("backend") > 1)
+    assert re.findall(r"room for a second JVM from (\d+) GB on", said) == [str(own)]
+    assert re.findall(r"on (\d+) GB `rolling`\s+is refused", said) == [
+        str(max(gib for gib in sizes if gib < own))
+    ]
+    single = budget("single", 8192)
+    assert single.backend is not None
+    assert single.frontend is not None
+    colours = next(gib for gib in sizes if gib >= 8 and budget("single", gib * 1024).both_colours)
+    both = single.backend.expected_mib + single.frontend.expected_mib
+    assert re.findall(r"\| (\d+) MiB \|", said) == [str(single.backend.expected_mib)]
+    assert re.findall(r"\| (\d+) MiB: a box of (\d+) GB", said) == [(str(both), str(colours))]
 
 
 @pytest.mark.parametrize("role", ["single", "frontend", "backend"])

@@ -86,6 +86,20 @@ def test_the_image_is_the_publishers_and_is_written_with_name_and_date(clone: Cl
     assert "stood there already" in account(clone, "ami")[1]
 
 
+def states(clone: Clone) -> dict[str, str]:
+    """Each secret of prod and whether it is set, as the command prints them under its head."""
+    _, *lines = account(clone, "secrets")[1].splitlines()
+    return {line.split()[0]: line.split()[1] for line in lines}
+
+
+EXTERNAL_AI = """\
+  terrace:externalAi:
+    url: https://api.example.com/v1
+    model: a-model
+    reason: endpoint away until 2027-01-31, agreed with the customer
+"""
+
+
 @pytest.mark.drill
 def test_prod_stands_in_a_state_bucket_with_its_own_key_and_its_secrets_are_filled(clone: Clone) -> None:
     """The whole way to real AWS, as far as the embedded cloud goes."""
@@ -98,8 +112,7 @@ def test_prod_stands_in_a_state_bucket_with_its_own_key_and_its_secrets_are_fill
         .replace('alarmEmail: ""', "alarmEmail: a@example.com")
         .replace('owner: ""', "owner: a@example.com")
         .replace('monthly: ""', 'monthly: "150"')
-        + "  terrace:externalAi:\n    url: https://api.example.com/v1\n    model: a-model\n"
-        "    reason: endpoint away until 2027, agreed with the customer\n"
+        .replace("  terrace:app:\n", EXTERNAL_AI + "  terrace:app:\n")
     )
     login = (
         'export PULUMI_BACKEND_URL="s3://terrace-state-123456789012?region=ap-northeast-2'
@@ -112,12 +125,11 @@ def test_prod_stands_in_a_state_bucket_with_its_own_key_and_its_secrets_are_fill
         "pulumi up -s prod --yes --skip-preview --non-interactive",
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
-    assert "JWT_SECRET  unset" in " ".join(account(clone, "secrets")[1].split(" ")).replace("   ", "  ")
+    assert states(clone) == {"JWT_SECRET": "unset", "EXTERNAL_AI_KEY": "unset"}
     code, said = account(clone, "set JWT_SECRET", given=SENTINEL)
     assert code == 0, said
     assert SENTINEL not in said
-    told = dict(line.split() for line in account(clone, "secrets")[1].splitlines() if len(line.split()) == 2)
-    assert (told["JWT_SECRET"], told["EXTERNAL_AI_KEY"]) == ("set", "unset")
+    assert states(clone) == {"JWT_SECRET": "set", "EXTERNAL_AI_KEY": "unset"}
     exported = shell(
         clone,
         login

@@ -129,6 +129,28 @@ def test_the_record_points_to_the_balancer_once_the_climb_has_moved(program: Run
         assert bool(record.get("records")) != aliased
 
 
+def test_a_side_that_the_world_reaches_keeps_its_certificate_as_long_as_it_stands(program: Run) -> None:
+    moved = {**SPLIT, **NAMED, "terrace:climb": {"to": "private", "phase": "moved"}}
+    for changes, wanted in ((moved, "production"), (PRIVATE, "")):
+        facts = program(changes).one("aws:ssm/parameter:Parameter", "host-facts").inputs["insecureValue"]
+        told = json.loads(facts)
+        assert told["certificate"] == wanted
+        assert len(told["balanced_subnets"]) == 2
+
+
+def test_a_web_acl_stands_before_the_load_balancer_where_it_is_switched_on(program: Run) -> None:
+    acl = "aws:wafv2/webAcl:WebAcl"
+    assert not program(PRIVATE).of(acl)
+    for mode, action in (("count", {"count": {}}), ("block", {"none": {}})):
+        found = program({**PRIVATE, "terrace:edge": {"firewall": mode}})
+        rules = found.one(acl).inputs["rules"]
+        assert [each["overrideAction"] for each in rules] == [action] * 3
+        assert found.one(acl).inputs["defaultAction"] == {"allow": {}}
+        link = found.one("aws:wafv2/webAclAssociation:WebAclAssociation").inputs
+        assert link["resourceArn"] == "arn:aws:mock:::LoadBalancer/balancer"
+        assert link["webAclArn"] == "arn:aws:mock:::WebAcl/firewall"
+
+
 def test_what_is_released_is_protected_no_more_and_everything_else_still_is(program: Run) -> None:
     found = program({**SPLIT, "terrace:kept": ["box-data"], "terrace:released": ["box-data"]})
     assert not found.one("aws:ebs/volume:Volume").options["protect"]

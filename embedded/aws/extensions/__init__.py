@@ -24,6 +24,7 @@ EXTENSIONS: tuple[str, ...] = (
     "rds_catalogue",
     "rds",
     "s3",
+    "s3_replication",
     "kms",
     "elbv2",
     "route53",

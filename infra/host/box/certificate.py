@@ -21,7 +21,7 @@ from typing import Any
 from infra.core.errors import Fault, TerraceError
 
 from . import nginx, tls
-from .system import Facts, client, command, directory, facts, run, say, write
+from .system import Facts, client, command, directory, facts, own_subnet, run, say, write
 
 HOME = Path("/var/lib/terrace/certificates")
 LOCK = Path("/run/terrace-certificate.lock")
@@ -37,7 +37,9 @@ PACKAGE = "certbot"
 def wanted(found: Facts) -> bool:
     """Whether this box shows its domain to the world itself: there is one, and no load balancer before it."""
     shows = bool(found["domain"]) and found["role"] != "backend"
-    return shows and found.get("certificate", "") in AUTHORITIES
+    named = shows and found.get("certificate", "") in AUTHORITIES
+    behind = found.get("balanced_subnets", ()) if named and found["role"] == "frontend" else ()
+    return named and not (behind and own_subnet() in behind)
 
 
 def home(found: Facts) -> Path:

@@ -42,7 +42,10 @@ def password(found: Facts, *, may_make: bool = False) -> str:
     if not may_make:
         raise TerraceError(Fault(name, "holds no password", "Run terrace-host install on the box"))
     made = secrets.token_urlsafe(32)
-    client("ssm", found).put_parameter(Name=name, Value=made, Type="SecureString", Overwrite=True)
+    # Without a key's name SSM would take the account's own key and not the stack's (SSM API reference, PutParameter).
+    client("ssm", found).put_parameter(
+        Name=name, Value=made, Type="SecureString", KeyId=found["key_arn"], Overwrite=True
+    )
     return made
 
 

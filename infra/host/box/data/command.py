@@ -69,7 +69,7 @@ def _verb(move: Move, given: argparse.Namespace, step: Callable[[str], None]) ->
         case "follow":
             return move.follow(step)
         case "switch":
-            return move.switch(step, quick=given.quick)
+            return move.switch(step)
         case "provide":
             return move.provide(step)
         case _:
@@ -85,9 +85,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--master-secret", required=True, help="ARN of the secret that RDS manages")
     parser.add_argument("--storage-gib", type=int, required=True, help="storage of the RDS instance")
     parser.add_argument("--rehearse", action="store_true", help="copy, and fence nothing")
-    parser.add_argument(
-        "--quick", action="store_true", help="switch: count large tables, no checksums of them"
-    )
     return parser
 
 

@@ -6,19 +6,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from infra.host.box.data import sums
 from infra.host.box.data.ends import DATABASE, End
+from infra.host.box.data.sums import Known
 
+LARGE_BYTES = 64 * 1024**2
 OURS = "not in ('pg_catalog', 'information_schema')"
 UNMOVED = ("--no-publications", "--no-subscriptions")
 """What of a database belongs to the move itself; a subscription's definition holds a password."""
 NEAREST = 10
 """How many neighbours a vector query asks for."""
 SHOWN_LINES = 5
+_TABLES = "relkind in ('r', 'm')"
 
 _UNSAID = re.compile(r"^(--|SET |SELECT pg_catalog\.set_config|\\(un)?restrict |COMMENT ON EXTENSION|\s*$)")
 
@@ -42,34 +46,45 @@ def version(text: str) -> tuple[int, ...]:
     return tuple(int(each) for each in re.findall(r"\d+", text))
 
 
-def larger(end: End, most_bytes: int) -> frozenset[str]:
-    """The tables that take more than so many bytes, indexes not counted."""
-    return frozenset(_names(end, f"relkind in ('r', 'm') and pg_table_size(c.oid) > {most_bytes}"))
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What was read of a database while it was written to; it shortens a census behind the fence."""
+
+    rows: Mapping[str, Known]
+    vectors_asked: frozenset[str]
+    """Large tables whose vector query was asked then: exactly, it reads every row."""
 
 
-def census(end: End, counted: Collection[str] = ()) -> Census:
-    """Reads it all; nothing may write meanwhile. Tables of `counted` have their rows counted and nothing more."""
-    # Side by side: each is mostly the start of a program, and during a switch the application waits.
-    with ThreadPoolExecutor(6) as pool:
+def learn(end: End) -> Learnt:
+    """Reads the rows of every table, and asks the vector queries of the large ones.
+
+    Raises:
+        TerraceError: a vector query cannot be answered.
+    """
+    large = frozenset(_names(end, f"{_TABLES} and pg_table_size(c.oid) > {LARGE_BYTES}"))
+    for table, column, key in _vectors(end):
+        if table in large:
+            _nearest(end, table, column, key)
+    return Learnt(sums.learn(end, _names(end, _TABLES)), large)
+
+
+def census(end: End, learnt: Learnt | None = None) -> Census:
+    """Reads it all, but for what was `learnt` and still holds; nothing may write meanwhile."""
+    known, asked = (learnt.rows, learnt.vectors_asked) if learnt else ({}, frozenset())
+    with ThreadPoolExecutor(1) as pool:
         schema = pool.submit(_schema, end)
-        tables = pool.submit(lambda: _rows(end, _names(end, "relkind in ('r', 'm')"), counted))
-        sequences = pool.submit(lambda: _sequences(end, _names(end, "relkind = 'S'")))
-        installed = pool.submit(extensions, end)
-        vectors = pool.submit(
-            lambda: {
-                f"{table}.{column}": _nearest(end, table, column)
-                for table, column in _vectors(end)
-                if table not in counted
-            }
-        )
-        large = pool.submit(end.sql, "select count(*) from pg_largeobject_metadata", database=DATABASE)
+        tables = sums.read(end, _names(end, _TABLES), known)
         return Census(
-            schema.result(),
-            tables.result(),
-            sequences.result(),
-            installed.result(),
-            vectors.result(),
-            int(large.result()),
+            schema=schema.result(),
+            tables={name: (found.count, found.checksum) for name, found in tables.items()},
+            sequences=_sequences(end, _names(end, "relkind = 'S'")),
+            extensions=extensions(end),
+            vectors={
+                f"{table}.{column}": _nearest(end, table, column, key)
+                for table, column, key in _vectors(end)
+                if table not in asked
+            },
+            large_objects=int(end.sql("select count(*) from pg_largeobject_metadata", database=DATABASE)),
         )
 
 
@@ -145,48 +160,36 @@ def _names(end: End, condition: str) -> list[str]:
     return names
 
 
-def _rows(end: End, tables: Sequence[str], counted: Collection[str]) -> dict[str, tuple[int, str]]:
-    """Count and a checksum that does not depend on order: two sums of 64-bit hashes of the row's text."""
-    asked = ", ".join(f"coalesce(sum(hashtextextended(t::text, {seed})::numeric), 0)" for seed in (0, 1))
-    found = _together(
-        end,
-        [f"select count(*), {'null, null' if name in counted else asked} from {name} t" for name in tables],
-    )
-    values = {}
-    for name, (count, *sums) in zip(tables, found, strict=True):
-        checksum = "".join(f"{int(each) & (2**64 - 1):016x}" for each in sums if each)
-        values[name] = (int(count), checksum or "not compared")
-    return values
-
-
 def _sequences(end: End, names: Sequence[str]) -> dict[str, str]:
-    found = _together(end, [f"select last_value, is_called from {name}" for name in names])
+    found = sums.together(end, [f"select last_value, is_called from {name}" for name in names])
     return {name: " ".join(each) for name, each in zip(names, found, strict=True)}
 
 
-def _together(end: End, queries: Sequence[str]) -> list[list[str]]:
-    """One row of each query, all in one session: a program for each would take longer than the queries."""
-    said = end.sql(";\n".join(queries), database=DATABASE) if queries else ""
-    return [line.split("|") for line in said.splitlines()]
-
-
-def _vectors(end: End) -> list[tuple[str, str]]:
+def _vectors(end: End) -> list[tuple[str, str, str]]:
+    """Table, column, and what its rows are put in order by: the primary key, where there is one."""
     found = end.sql(
-        "select coalesce(json_agg(json_build_array(format('%I.%I', nspname, relname), quote_ident(attname))), "
-        "'[]') from (select nspname, relname, attname from pg_attribute a "
+        "select coalesce(json_agg(json_build_array(format('%I.%I', nspname, relname), quote_ident(attname), "
+        "coalesce(key, quote_ident(attname) || '::text'))), '[]') from (select nspname, relname, attname, "
+        "(select string_agg(quote_ident(k.attname), ', ' order by place) from pg_index i, "
+        "unnest(i.indkey) with ordinality u(number, place) join pg_attribute k on k.attnum = u.number "
+        "where i.indrelid = c.oid and i.indisprimary and k.attrelid = c.oid) key from pg_attribute a "
         "join pg_class c on c.oid = attrelid join pg_namespace s on s.oid = relnamespace "
         f"join pg_type t on t.oid = atttypid where typname = 'vector' and relkind = 'r' and nspname {OURS} "
         "order by 1, 2, 3) q",
         database=DATABASE,
     )
-    return [(table, column) for table, column in json.loads(found)]
+    return [(table, column, key) for table, column, key in json.loads(found)]
 
 
-def _nearest(end: End, table: str, column: str) -> str:
-    """Rounded: the last bits of a distance may differ between processors."""
+def _nearest(end: End, table: str, column: str, key: str) -> str:
+    """Distances to the nearest neighbours of one row, read without an index: those of vectors answer approximately.
+
+    Rounded: the last bits of a distance may differ between processors.
+    """
     return end.sql(
-        f"with asked as (select {column} v from {table} where {column} is not null order by {column}::text limit 1) "
+        "begin; set local enable_indexscan = off; "
+        f"with asked as (select {column} v from {table} where {column} is not null order by {key} limit 1) "
         f"select string_agg(round(d::numeric, 5)::text, ' ' order by d) from (select {column} <-> v d "
-        f"from {table}, asked where {column} is not null order by {column} <-> v limit {NEAREST}) q",
+        f"from {table}, asked where {column} is not null order by {column} <-> v limit {NEAREST}) q; commit;",
         database=DATABASE,
     )

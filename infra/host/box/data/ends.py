@@ -15,15 +15,17 @@ from enum import StrEnum
 
 from infra.core.errors import Fault, TerraceError
 from infra.host.box.backup.box import POSTGRES, program
+from infra.host.box.data.session import Session
 
 ROLE = DATABASE = "app"
 SETTLED = {
     "PGOPTIONS": "-c default_transaction_read_only=off -c DateStyle=ISO -c TimeZone=UTC -c extra_float_digits=1 "
-    "-c bytea_output=hex -c IntervalStyle=postgres",
+    "-c bytea_output=hex -c IntervalStyle=postgres -c jit=off",
     "PGAPPNAME": "terrace-data",
     "PGCONNECT_TIMEOUT": "10",
 }
-"""What a session of ours is set to on both sides, so that the same row has the same text."""
+"""What a session of ours is set to on both sides, so that the same row has the same text; a query is asked once or
+twice, and never worth compiling."""
 
 
 class State(StrEnum):
@@ -60,6 +62,8 @@ class End:
     options: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     is_ours: bool = False
+    sessions: dict[str, Session] = field(default_factory=dict, repr=False, compare=False)
+    """Open ones, by database."""
 
     def run(self, argv: Sequence[str], *, stdin: str = "", timeout_seconds: float = 6 * 3600.0) -> str:
         """What a program of PostgreSQL writes, its options of connection put after its name.
@@ -80,8 +84,24 @@ class End:
             ) from error
 
     def sql(self, query: str, *, database: str = "postgres") -> str:
-        """The answer to a query that comes by standard input."""
-        return self.run(["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database], stdin=query).strip()
+        """The answer to a query, in a session that stays open until one fails.
+
+        Raises:
+            TerraceError: it failed; the next query begins another session.
+        """
+        if database not in self.sessions:
+            self.sessions[database] = Session(database, self.options, {**SETTLED, **self.environment})
+        try:
+            return self.sessions[database].ask(query)
+        except TerraceError as error:
+            self._leave(database)
+            raise TerraceError(
+                *(Fault(f"{self.name}: psql", each.what, "See above") for each in error.faults)
+            ) from error
+
+    def _leave(self, database: str) -> None:
+        if (session := self.sessions.pop(database, None)) is not None:
+            session.close()
 
     def mark(self) -> Mark:
         """What is marked; a database with tables and no mark is one that always was open."""
@@ -181,10 +201,16 @@ class End:
                 )
             )
         self._provide_role(verifier)
+        self._leave(DATABASE)
         if found.state is State.FENCED:
             kept = f"{DATABASE}_before_{epoch}"
             self._end_sessions()
-            self.sql(f"alter database {DATABASE} rename to {kept}")
+            # A `plan` that somebody asks meanwhile has a session there, and would make the renaming fail.
+            self.sql(
+                f"select pg_terminate_backend(pid, 1000) from pg_stat_activity where datname = '{DATABASE}' "
+                f"and usename = current_user and application_name = '{SETTLED['PGAPPNAME']}'; "
+                f"alter database {DATABASE} rename to {kept}"
+            )
         else:
             self.sql(f"drop database if exists {DATABASE} with (force)")
         self.sql(

@@ -11,6 +11,8 @@ import hashlib
 import hmac
 import json
 import secrets
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -78,12 +80,27 @@ class Record:
 
     def _value(self, name: str) -> str:
         try:
-            return str(self._ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"])
+            with _asking(name):
+                return str(self._ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"])
         except self._ssm.exceptions.ParameterNotFound:
             return ""
 
     def _put(self, name: str, value: str, kind: str) -> None:
-        self._ssm.put_parameter(Name=name, Value=value, Type=kind, Overwrite=True)
+        with _asking(name):
+            self._ssm.put_parameter(Name=name, Value=value, Type=kind, Overwrite=True)
+
+
+@contextmanager
+def _asking(name: str) -> Generator[None]:
+    """What AWS refuses, said as a fault."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        if isinstance(error, ClientError) and error.response["Error"]["Code"] == "ParameterNotFound":
+            raise
+        raise TerraceError(Fault(name, f"cannot be had or set: {error}", "Run it again")) from error
 
 
 def scram(password: str, salt: bytes | None = None) -> str:

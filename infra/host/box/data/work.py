@@ -14,7 +14,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import Any
 from infra.core.errors import Fault, TerraceError
 from infra.host.box.backup.box import POSTGRES
 from infra.host.box.data import compare
+from infra.host.box.data.compare import Census
 from infra.host.box.data.ends import DATABASE, ROLE, End, Mark, State
 from infra.host.box.data.follow import Following, Listener
 from infra.host.box.data.record import Record, Writer
@@ -32,7 +33,6 @@ SPARE_BYTES = 1024**3
 GROWTH = 1.3
 """What a restored database and its write-ahead log may need beside its size on the source."""
 
-QUICK_BYTES = 64 * 1024**2
 LEAST_KEPT_MIB = 512
 """Of the write-ahead log for a follower; more where half of the free disk is more."""
 
@@ -184,29 +184,23 @@ class Move:
         self._need(source, target)
         return self._compared(source, target)
 
-    def _compared(self, source: End, target: End, counted: Collection[str] = ()) -> dict[str, Any]:
-        with ThreadPoolExecutor(2) as pool:
-            one, other = pool.map(lambda end: compare.census(end, counted), (source, target))
-        return {
-            "tables": len(one.tables),
-            "rows": sum(count for count, _ in one.tables.values()),
-            "sequences": len(one.sequences),
-            "vector_queries": len(one.vectors),
-            "differences": compare.differences(one, other),
-        }
+    def _compared(self, source: End, target: End) -> dict[str, Any]:
+        with ThreadPoolExecutor(1) as pool:
+            one = pool.submit(compare.census, source)
+            return _told(compare.census(target), one.result())
 
-    def switch(self, on_step: OnStep, *, quick: bool = False) -> dict[str, Any]:
+    def switch(self, on_step: OnStep) -> dict[str, Any]:
         """Verifies, writes down the new writer, opens it. Cut short after the record, the same command opens it.
 
-        Where the target follows, the writer is fenced here and opened again if anything goes wrong. `quick` then
-        counts the rows of tables over 64 MiB and compares no checksum of them.
+        Where the target follows, every row of both is read first, while the application writes; then the writer is
+        fenced, what changed is read again, and the writer is opened again if anything goes wrong.
 
         Raises:
             DifferentError: the copy differs, or there is none.
         """
         writer, source, target = self._sides()
         if target.mark().state is State.FOLLOWING:
-            return self._switch_following(writer, source, target, on_step, quick=quick)
+            return self._switch_following(writer, source, target, on_step)
         if source.mark().state is State.COPIED:
             on_step(f"{source.name} was recorded as the writer; opening it")
             source.open(writer.epoch)
@@ -226,21 +220,28 @@ class Move:
         self._end_following(source, target)
         return {"writer": asdict(new), "changed": True, **found}
 
-    def _switch_following(
-        self, writer: Writer, source: End, target: End, on_step: OnStep, *, quick: bool
-    ) -> dict[str, Any]:
+    def _switch_following(self, writer: Writer, source: End, target: End, on_step: OnStep) -> dict[str, Any]:
         following = self._follows(source, target)
         following.wait(on_step)
-        counted = compare.larger(source, QUICK_BYTES) if quick else frozenset()
+        on_step("reading every row of both; the application goes on")
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(compare.learn, source)
+            target_learnt, source_learnt = compare.learn(target), reading.result()
+        following.wait(on_step)
         new = self.where[target.name]
         new = Writer(writer.epoch + 1, new.end, new.host, new.port)
         on_step(f"fencing {source.name}: the application writes no more")
-        began = time.monotonic()
+        laps = _Laps()
         source.fence(writer.epoch)
+        laps.note("fence")
         try:
-            following.drain()
             following.set_sequences()
-            found = self._compared(source, target, counted)
+            with ThreadPoolExecutor(1) as pool:
+                reading_source = pool.submit(compare.census, source, source_learnt)
+                following.drain()
+                laps.note("last rows")
+                found = _told(compare.census(target, target_learnt), reading_source.result())
+            laps.note("compared")
             self._refuse(found["differences"])
             target.close(new.epoch)
             self.record.write(new)
@@ -251,13 +252,16 @@ class Move:
                 target.unlisten(new.epoch)
             raise
         target.open(new.epoch)
-        pause = time.monotonic() - began
-        on_step(f"{target.name} is the writer; the application could not write for {pause:.2f} s")
+        laps.note("written down and opened")
+        on_step(f"{target.name} is the writer; the application could not write for {laps.seconds():.2f} s")
         following.end()
         return {
-            "writer": asdict(new), "changed": True, "pause_seconds": round(pause, 2),
-            "only_counted": sorted(counted), **found,
-        }  # fmt: skip
+            "writer": asdict(new),
+            "changed": True,
+            "pause_seconds": round(laps.seconds(), 2),
+            "pause": laps.parts(),
+            **found,
+        }
 
     def back(self, on_step: OnStep) -> dict[str, Any]:
         """Opens the writer again before a switch; what was copied is copied anew by the next `copy`.
@@ -389,6 +393,36 @@ class Move:
     def _refuse(self, reasons: list[str]) -> None:
         if reasons:
             raise DifferentError(*(Fault("data", each, "Nothing was changed") for each in reasons))
+
+
+class _Laps:
+    """What the seconds of an interruption went to."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._laps: list[tuple[str, float]] = []
+
+    def note(self, what: str) -> None:
+        self._laps.append((what, time.monotonic()))
+
+    def seconds(self) -> float:
+        """From the first to the last."""
+        return self._laps[-1][1] - self._began
+
+    def parts(self) -> dict[str, float]:
+        """Seconds of each."""
+        times = [self._began, *(at for _, at in self._laps)]
+        return {what: round(at - before, 2) for (what, at), before in zip(self._laps, times, strict=False)}
+
+
+def _told(target: Census, source: Census) -> dict[str, Any]:
+    return {
+        "tables": len(source.tables),
+        "rows": sum(count for count, _ in source.tables.values()),
+        "sequences": len(source.sequences),
+        "vector_queries": len(source.vectors),
+        "differences": compare.differences(source, target),
+    }
 
 
 def _existing(path: Path) -> Path:
