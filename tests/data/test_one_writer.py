@@ -109,15 +109,16 @@ class Parameters:
     life: Life
     values: dict[str, str] = field(default_factory=dict)
     refuses: bool = False
+    keys: dict[str, str] = field(default_factory=dict)
 
     def get_parameter(self, *, Name: str, WithDecryption: bool) -> dict[str, Any]:  # noqa: N803 as boto3 has them
         return {"Parameter": {"Value": self.values.get(Name, UNSET)}}
 
-    def put_parameter(self, *, Name: str, Value: str, Type: str, Overwrite: bool) -> None:  # noqa: N803 as boto3 has them
+    def put_parameter(self, **given: Any) -> None:
         self.life.change()
         if self.refuses:
             raise ClientError({"Error": {"Code": "Throttling", "Message": "slow down"}}, "PutParameter")
-        self.values[Name] = Value
+        self.values[given["Name"]], self.keys[given["Name"]] = given["Value"], given.get("KeyId", "")
 
 
 @dataclass
@@ -483,3 +484,10 @@ def test_the_application_verifies_the_server_and_its_password_may_hold_anything(
     assert told["DATABASE_URL"].startswith("postgresql://app:a%2Fb%40c@db.mock:5432/app?sslmode=verify-full")
     assert "a/b@c" not in told["SPRING_DATASOURCE_URL"]
     assert "sslmode=verify-full" in told["SPRING_DATASOURCE_URL"]
+
+
+def test_a_password_that_is_made_up_lies_under_the_stacks_own_key() -> None:
+    parameters = Parameters(Life())
+    made = Record(parameters, "/terrace/dev", key_arn="arn:aws:kms:key").verifier()
+    assert made.startswith("SCRAM-SHA-256$")
+    assert parameters.keys == {"/terrace/dev/database/password": "arn:aws:kms:key"}

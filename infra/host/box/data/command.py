@@ -100,6 +100,14 @@ def _move(given: argparse.Namespace) -> Move:
         ) from error
 
 
+def _key_arn(path: Path = Path("/etc/terrace/box.json")) -> str:
+    """The stack's key, as the box's facts name it."""
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8")).get("key_arn", ""))
+    except (OSError, ValueError):
+        return ""
+
+
 def _found(given: argparse.Namespace, boto3: Any) -> Move:
     host, _, port = given.endpoint.partition(":")
     clients = {name: boto3.client(name, region_name=given.region) for name in ("ssm", "secretsmanager")}
@@ -119,7 +127,7 @@ def _found(given: argparse.Namespace, boto3: Any) -> Move:
     return Move(
         {BOX: End(BOX, ("-p", "5432"), is_ours=True), RDS: rds},
         {BOX: Writer(0, BOX), RDS: Writer(0, RDS, host, int(port))},
-        Record(clients["ssm"], given.parameters),
+        Record(clients["ssm"], given.parameters, key_arn=_key_arn()),
         scratch / "copy",
         {
             RDS: given.storage_gib * 1024**3,

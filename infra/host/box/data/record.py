@@ -35,10 +35,10 @@ class Writer:
 
 
 class Record:
-    """The parameters of one stack."""
+    """The parameters of one stack; `key_arn` is the stack's key, without which SSM takes the account's own."""
 
-    def __init__(self, ssm: Any, parameters: str) -> None:
-        self._ssm = ssm
+    def __init__(self, ssm: Any, parameters: str, *, key_arn: str = "") -> None:
+        self._ssm, self._key = ssm, key_arn
         self._writer = f"{parameters}/{DATABASE_WRITER}"
         self._password = f"{parameters}/{DATABASE_PASSWORD}"
 
@@ -86,8 +86,9 @@ class Record:
             return ""
 
     def _put(self, name: str, value: str, kind: str) -> None:
+        key = {"KeyId": self._key} if self._key and kind == "SecureString" else {}
         with _asking(name):
-            self._ssm.put_parameter(Name=name, Value=value, Type=kind, Overwrite=True)
+            self._ssm.put_parameter(Name=name, Value=value, Type=kind, Overwrite=True, **key)
 
 
 @contextmanager
