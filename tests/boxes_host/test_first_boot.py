@@ -79,6 +79,26 @@ def test_a_new_box_answers_over_https_with_its_database_on_the_data_volume(box: 
     assert box.sh("stat -c '%a %U:%G' /run/terrace/app.env") == "640 root:terrace"
 
 
+def test_nginx_refuses_what_is_too_old_too_large_or_too_much_and_speaks_of_an_outage(box: Served) -> None:
+    head = box.sh("curl -skI --http2 https://127.0.0.1/healthz")
+    assert head.startswith("HTTP/2 200")
+    assert "strict-transport-security: max-age=" in head
+    refused, _ = box.tried("curl -sk --tls-max 1.1 --ciphers DEFAULT@SECLEVEL=0 https://127.0.0.1/healthz")
+    assert refused != 0
+    asked = "curl -sk -o /dev/null -w '%{http_code}\\n'"
+    large = "head -c 60000000 /dev/zero | " + asked + " --data-binary @- https://127.0.0.1/api/receipts"
+    assert box.sh(large) == "413"
+    # Nothing is released here: the way to the backend ends in the page for that.
+    assert "<html" in box.sh("curl -sk https://127.0.0.1/api/receipts").lower()
+    # By the box's own address: what comes from loopback is not counted.
+    url = f"https://$(hostname -I | cut -d' ' -f1)/api/x?[1-1500]"
+    codes = box.sh(
+        f"curl -sk --parallel --parallel-max 100 -o /dev/null -w '%{{http_code}}\\n' \"{url}\""
+    ).split()
+    assert len(codes) == 1500
+    assert set(codes) == {"429", "502"}
+
+
 def test_user_data_is_valid_by_cloud_inits_own_schema(box: Served) -> None:
     assert "Valid schema user-data" in box.sh("cloud-init schema --system")
 
