@@ -91,7 +91,7 @@ def test_nginx_refuses_what_is_too_old_too_large_or_too_much_and_speaks_of_an_ou
     # Nothing is released here: the way to the backend ends in the page for that.
     assert "<html" in box.sh("curl -sk https://127.0.0.1/api/receipts").lower()
     # By the box's own address: what comes from loopback is not counted.
-    url = f"https://$(hostname -I | cut -d' ' -f1)/api/x?[1-1500]"
+    url = "https://$(hostname -I | cut -d' ' -f1)/api/x?[1-1500]"
     codes = box.sh(
         f"curl -sk --parallel --parallel-max 100 -o /dev/null -w '%{{http_code}}\\n' \"{url}\""
     ).split()
