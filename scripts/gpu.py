@@ -20,7 +20,7 @@ from infra.clients.runpod import RunPod
 from infra.clients.runpod_key import KEY_PARAMETER, find_key
 from infra.core.errors import Fault, TerraceError
 from infra.core.gpu.decide import Override
-from infra.core.gpu.definition import load, load_policy
+from infra.core.gpu.definition import FILE, load, load_policy
 from infra.core.gpu.modes import Mode
 from infra.core.gpu.traces import SHAPES, make
 from infra.core.naming import Naming
@@ -35,6 +35,7 @@ from ops.adapters.gpu import PublishedDigests
 from ops.gpu import compared
 from ops.gpu.bill import HEAD, Bill
 from ops.gpu.images import prepare
+from ops.gpu.pin import KEYS as PINNED
 from ops.gpu.pin import pin as pin_digests
 from ops.gpu.report import chart
 from ops.gpu.report import report as make_report
@@ -318,13 +319,27 @@ def registry(name: str, username: str, *, stack: Stack = "dev") -> None:
 
 @app.command()
 @command
-def pin() -> None:
-    """Write the publishers' digests and the model's revision into runpod/endpoint.yaml."""
+def pin(
+    *,
+    only: Annotated[
+        list[str] | None, typer.Option(help=f"one of {', '.join(PINNED)}; may be repeated")
+    ] = None,
+    file: Annotated[Path, typer.Option(help="the definition that is written")] = FILE,
+) -> None:
+    """Write the publishers' digests and the model's revision into runpod/endpoint.yaml.
+
+    The image's own digest is there once the workflow gpu-image has pushed it: `--only image.digest` then, so that the
+    model's revision stays the one that the image was built from.
+    """
     with step("pin", "asking the registry and the model hub") as line:
-        changed = pin_digests(PublishedDigests())
-        line.says("nothing is newer" if not changed else ", ".join(changed))
-    for name, value in changed.items():
+        made = pin_digests(PublishedDigests(), path=file, only=only or ())
+        line.says(", ".join(made.changed) or "nothing is newer")
+    for name, value in made.changed.items():
         err.print(f"  {name}: {value}", markup=False)
+    for name, why in made.waiting.items():
+        err.print(f"  {name} waits: {why}", markup=False, soft_wrap=True)
+    if made.failed:
+        raise TerraceError(*made.failed)
 
 
 @key_app.command(name="set")

@@ -5,21 +5,17 @@ from __future__ import annotations
 import itertools
 import random
 from dataclasses import replace
-from pathlib import Path
 from statistics import fmean
 
-import httpx
 import pytest
 
 from infra.core.errors import TerraceError
-from infra.core.gpu.definition import FILE, load, load_policy
+from infra.core.gpu.definition import load, load_policy
 from infra.core.gpu.online import online_optimum
 from infra.core.gpu.optimum import optimum
 from infra.core.gpu.policy import read_policy
 from infra.core.gpu.simulate import Setting, View, all_policies, fixed, simulate
 from infra.core.gpu.traces import SHAPES, Trace, make, means
-from ops.adapters.gpu import PublishedDigests
-from ops.gpu.pin import pin
 
 POLICY = load_policy()
 
@@ -135,55 +131,3 @@ def test_a_policy_without_one_of_its_keys_is_refused() -> None:
     del data["flips_a_day"]
     with pytest.raises(TerraceError, match="flips_a_day  is missing"):
         read_policy(data)
-
-
-class Published:
-    """Publishers that say one thing each."""
-
-    def image_digest(self, reference: str) -> str:
-        return "sha256:" + "ab" * 32
-
-    def model_revision(self, model: str) -> str:
-        return "cd" * 20
-
-
-def test_pin_writes_what_publishers_say_and_keeps_comments_and_order(tmp_path: Path) -> None:
-    path = tmp_path / "endpoint.yaml"
-    path.write_text(FILE.read_text())
-    assert set(pin(Published(), path=path)) == {"model.revision", "image.base_digest"}
-    before, after = FILE.read_text().splitlines(), path.read_text().splitlines()
-    assert sum(a != b for a, b in zip(before, after, strict=True)) == 2
-    assert "image.digest" in load(path).stand_ins
-    assert pin(Published(), path=path) == {}
-
-
-def test_pin_refuses_what_is_no_digest_and_leaves_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "endpoint.yaml"
-    path.write_text(FILE.read_text())
-    published = Published()
-    published.image_digest = lambda reference: "latest"  # type: ignore[method-assign]
-    with pytest.raises(TerraceError, match="right form"):
-        pin(published, path=path)
-    assert path.read_text() == FILE.read_text()
-
-
-def test_a_digest_is_asked_of_a_registry_with_its_own_token() -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        if request.url.host == "auth.example.com":
-            return httpx.Response(200, json={"token": "t"})
-        assert request.url.path == "/v2/team/gpu/manifests/v1"
-        if "authorization" not in request.headers:
-            challenge = (
-                'Bearer realm="https://auth.example.com/token",service="r",scope="repository:team/gpu:pull"'
-            )
-            return httpx.Response(401, headers={"www-authenticate": challenge})
-        return httpx.Response(200, headers={"docker-content-digest": "sha256:" + "12" * 32})
-
-    found = PublishedDigests(httpx.MockTransport(answer)).image_digest("registry.example.com/team/gpu:v1")
-    assert found == "sha256:" + "12" * 32
-
-
-def test_a_registry_without_the_image_is_told() -> None:
-    published = PublishedDigests(httpx.MockTransport(lambda _: httpx.Response(404)))
-    with pytest.raises(TerraceError, match="404"):
-        published.image_digest("registry.example.com/team/gpu:v1")
