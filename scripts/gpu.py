@@ -173,7 +173,7 @@ def invoke(
     made = prepare(picture, largest_pixels=definition.largest_pixels)
     naming, region, found = _given(stack)
     _, jobs = clients(naming, found, region=region, transport=HttpxTransport())
-    reader = Reader(jobs, definition, found.policy.cold_start_seconds)
+    reader = Reader(jobs, definition, found.policy.cold_start_seconds, found.policy.zone)
     with step("receipt", "a worker reads it; a cold start takes minutes") as line:
         at_work = [job]
         try:
