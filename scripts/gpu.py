@@ -272,8 +272,7 @@ def simulate(
         raise TerraceError(Fault("runpod/endpoint.yaml", "has no idle timeouts", "Scale by QUEUE_DELAY"))
     made = make(shape, users=users, days=days, seed=seed, share=share, most_workers=workers)
     found = compared.compare(made, policy, definition.idle_timeouts)
-    if (most := max(made.minutes)) > compared.LARGEST_MINUTE:
-        said = f"The optimum is computed up to {compared.LARGEST_MINUTE} requests a minute; here are {most}"
+    if said := compared.too_large(made, policy):
         err.print(said, markup=False)
     shown = table(compared.HEAD, compared.rows(found), right=tuple(range(1, 8)))
     show(compared.as_data(found), shown, output)

@@ -37,10 +37,11 @@ def test_a_clairvoyant_starts_the_worker_before_the_request() -> None:
     assert found.waited_usd == 0
 
 
-def test_no_plan_of_a_short_trace_beats_the_optimum() -> None:
-    """Against every plan of least workers and idle minutes, minute by minute."""
+@pytest.mark.parametrize("cold_seconds", [45, 120, 180, 200])
+def test_no_plan_of_a_short_trace_beats_the_optimum(cold_seconds: float) -> None:
+    """Against every plan of least workers and idle minutes, minute by minute, whatever the cold start."""
     chance = random.Random(3)  # noqa: S311 a test
-    policy = replace(POLICY, usd_per_second_waited=0.0004)
+    policy = replace(POLICY, usd_per_second_waited=0.0004, cold_start_seconds=cold_seconds)
     for _ in range(12):
         minutes = tuple(chance.choice((0, 0, 1, 3)) for _ in range(6))
         best = optimum(trace(*minutes), policy).total_usd
@@ -87,9 +88,11 @@ def test_where_nothing_comes_nothing_is_paid_and_where_much_comes_a_worker_is_ke
     assert online_optimum([0.0] * 100, POLICY) == 0
     # 10 a minute: those of the first minute wait one minute beyond the objective.
     late = 10 * 60 * POLICY.usd_per_second_waited
-    assert online_optimum([10.0] * 200, POLICY) == pytest.approx(
-        200 * 60 * POLICY.usd_per_second + late, rel=0.01
-    )
+    # At one of 3 minutes those of the first wait two minutes beyond it, and those of the second one.
+    for cold_seconds, lates in ((60, 0), (120, 1), (180, 3)):
+        assert online_optimum(
+            [10.0] * 200, replace(POLICY, cold_start_seconds=cold_seconds)
+        ) == pytest.approx(200 * 60 * POLICY.usd_per_second + lates * late, rel=0.01)
 
 
 def test_rates_that_one_worker_cannot_serve_are_refused() -> None:
