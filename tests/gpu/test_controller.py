@@ -301,12 +301,42 @@ def test_a_dry_run_writes_nothing(auto: Desk) -> None:
     assert auto.controller.store.load()[1] == before
 
 
-def test_a_revoked_key_fails_loudly_and_a_rate_limit_of_an_hour_is_waited_out(auto: Desk) -> None:
-    auto.bench.double.faults.plan(FaultName.LIMITED, times=1, retry_after_seconds=3600)
-    assert auto.controller.round().next_check_seconds == 3600
+def test_a_revoked_key_fails_loudly(auto: Desk) -> None:
     auto.bench.double.habits.allowed_keys.clear()
     with pytest.raises(UnauthorizedError, match="key set"):
         auto.controller.round()
+
+
+def test_a_rate_limit_of_an_hour_costs_one_call_though_boxes_start_a_round_each_minute(auto: Desk) -> None:
+    """Each round is a program of its own, as the timer starts it, and any box may make it."""
+    auto.controller.metrics = board = Board([])
+    auto.rounds(2)
+    double, other = auto.bench.double, replace(auto.controller, holder="box-2")
+    asked = len(double.requests)
+    double.faults.plan(FaultName.LIMITED, times=99, retry_after_seconds=3600)
+    limited = auto.rounds(1)[0]
+    for minute in range(58):
+        auto.bench.pass_time(60)
+        (auto.controller if minute < 20 else other).round()
+    assert limited.next_check_seconds == 3600
+    assert len(double.requests) == asked + 1
+    assert {each["gpu_controller_blind"][0] for each in board.told[2:]} == {1.0}
+    double.faults.planned.clear()
+    auto.bench.pass_time(60)
+    assert other.round().decision is None
+    auto.bench.pass_time(60)
+    assert other.round().decision is not None
+
+
+def test_a_rest_that_lies_beyond_any_was_set_by_a_clock_that_went_back_and_is_not_kept(auto: Desk) -> None:
+    auto.controller.store.save(Document(not_before=NOW + 4000), "")
+    assert auto.controller.round().decision is not None
+
+
+def test_a_rest_of_a_day_is_broken_by_one_call_an_hour(auto: Desk) -> None:
+    auto.bench.double.faults.plan(FaultName.LIMITED, times=99, retry_after_seconds=86400)
+    auto.rounds(6 * 60)
+    assert 5 <= len(auto.bench.double.requests) - 1 <= 6
 
 
 def test_a_server_that_fails_is_held_out(auto: Desk) -> None:

@@ -47,6 +47,8 @@ class Document:
     override: Override | None = None
     failed: int = -1
     """Failed jobs of the endpoint that figures have told of; -1 before the first round."""
+    not_before: float = 0.0
+    """RunPod has asked to be left alone until then (seconds of the epoch)."""
 
     def dumps(self) -> str:
         """As JSON."""
@@ -62,6 +64,7 @@ class Document:
                 "alive": self.money.alive,
             },
             "failed": self.failed,
+            "not_before": self.not_before,
             "override": None
             if chosen is None
             else {
@@ -86,6 +89,7 @@ class Document:
             if chosen is None
             else Override(Mode(chosen["mode"]), chosen["until"], chosen["who"], chosen["reason"]),
             int(data.get("failed", -1)),
+            float(data.get("not_before", 0.0)),
         )
 
 
