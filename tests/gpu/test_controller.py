@@ -15,10 +15,10 @@ from infra.clients.calling import ONCE, UnauthorizedError
 from infra.clients.runpod_jobs import JobPolicy
 from infra.core import metrics
 from infra.core.errors import TerraceError
-from infra.core.gpu.decide import Finding, Override
+from infra.core.gpu.decide import Bounds, Finding, Observation, Override, State, decide
 from infra.core.gpu.definition import load_policy
 from infra.core.gpu.modes import Mode, Wanted, Workers
-from infra.core.gpu.platform import BURST_WORKERS
+from infra.core.gpu.platform import BURST_WORKERS, WorkerStatus
 from infra.core.gpu.policy import Policy, Window, overshoot_usd
 from infra.core.thresholds import TABLE
 from infra.host.box.gpu.controller import Controller, Figures, Plan, Round
@@ -186,6 +186,64 @@ def test_the_budget_closes_the_endpoint_and_a_running_job_is_not_killed(tmp_path
         idle_timeout_seconds=60,
     )
     assert spent() <= 0.05 + bound
+
+
+def test_an_endpoint_that_a_person_closes_ends_its_running_job_first(tmp_path: Path) -> None:
+    made = desk(tmp_path, execution_seconds=250.0)
+    made.rounds(1)
+    job = made.bench.jobs(made.endpoint).run({}, JOB)
+    made.rounds(4)
+    take_override(made.controller.store, Override(Mode.CLOSED, NOW + 9999, "kim", "image is changed"))
+    made.rounds(1)
+    assert made.live == Workers(0, 1, 1)
+    found = made.bench.jobs(made.endpoint).status(job.id)
+    assert found is not None
+    assert found.status.value == "IN_PROGRESS"
+    made.rounds(5)
+    found = made.bench.jobs(made.endpoint).status(job.id)
+    assert found is not None
+    assert found.status.value == "COMPLETED"
+    assert made.bench.double.endpoints[0].retried == 0
+    assert made.live.most == 0
+
+
+def test_an_endpoint_that_a_person_closes_while_work_never_ends_is_closed_after_the_jobs_timeout(
+    tmp_path: Path,
+) -> None:
+    made = desk(tmp_path, execution_seconds=20.0)
+    for _ in range(4):
+        made.send(60)
+        made.rounds(1)
+    take_override(made.controller.store, Override(Mode.CLOSED, NOW + 9999, "kim", "image is changed"))
+    most = []
+    for _ in range(6):
+        made.send(60)
+        made.rounds(1)
+        most.append(made.live.most)
+    assert most[0] >= 1
+    assert most[-1] == 0
+    assert made.bench.double.endpoints[0].retried == 0
+
+
+def test_an_idle_endpoint_that_a_person_closes_is_closed_at_once(tmp_path: Path) -> None:
+    made = desk(tmp_path, Wanted.ACTIVE)
+    made.rounds(5)
+    take_override(made.controller.store, Override(Mode.CLOSED, NOW + 9999, "kim", "image is changed"))
+    made.rounds(1)
+    assert made.live.most == 0
+
+
+def test_workers_that_crash_beside_one_that_works_are_no_crash_loop(auto: Desk) -> None:
+    """Closing for a crash loop kills no work: there is none where no worker is ready."""
+    auto.bench.double.habits.execution_seconds = 600.0
+    auto.bench.jobs(auto.endpoint).run({}, JobPolicy(3600, 7200))
+    auto.rounds(4)
+    auto.bench.double.endpoints[0].crashing = True
+    auto.send(20)
+    for each in auto.rounds(3):
+        assert each.decision is not None
+        assert Finding.CRASH_LOOP not in each.decision.findings
+        assert auto.live.most == 2
 
 
 def test_with_work_that_never_ends_the_overshoot_stays_under_its_bound(tmp_path: Path) -> None:
@@ -499,6 +557,35 @@ def test_what_clients_wait_moves_the_mode_where_the_queue_alone_would_not(auto: 
     found = auto.rounds(4)
     assert any(each.decision and each.decision.mode is Mode.SOFT for each in found)
     assert "waits over 60 s" in found[-1].said or "waits over 60 s" in found[1].said
+
+
+def test_a_queue_that_stands_moves_the_mode_by_the_controllers_own_sight_of_it(auto: Desk) -> None:
+    """Nobody says what clients waited; half the requests would be too few to be worth an idle worker."""
+    auto.bench.double.habits.cold_seconds = 400.0
+    auto.rounds(2)
+    auto.send(3)
+    found = auto.rounds(6)
+    assert any(each.decision and each.decision.mode is Mode.SOFT for each in found)
+    assert any("waits over 60 s" in each.said for each in found)
+
+
+def test_a_queue_that_is_never_empty_but_turns_over_is_no_wait(auto: Desk) -> None:
+    """Each look sees other requests in the queue than the last one."""
+    state, policy = State(), load_policy()
+    bounds = Bounds(envelope(), 50.0, 1e6, 1e6, 300.0)
+    for minute in range(30):
+        at = NOW + 60 * minute
+        seen = Observation(at, Workers(0, 2, 60), {WorkerStatus.RUNNING: 1}, 1, 1, minute, 0, 0.0)
+        decision = decide(state, seen, policy, bounds, at)
+        state = State.from_data(json.loads(json.dumps(decision.state.as_data())))
+        assert decision.mode is Mode.FLEX
+        assert state.bad_windows == 0
+    assert len(state.arrivals) == 1
+
+
+def test_one_cold_start_that_the_queue_shows_is_no_reason_to_pay_for_idle_workers(auto: Desk) -> None:
+    auto.send(1)
+    assert {each.decision.mode for each in auto.rounds(20) if each.decision} == {Mode.FLEX}
 
 
 def test_one_cold_start_that_clients_saw_is_no_reason_to_pay_for_idle_workers(auto: Desk) -> None:

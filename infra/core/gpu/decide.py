@@ -23,6 +23,9 @@ DAY = 86400
 EDIT_GRACE_SECONDS = 3600
 """How long somebody's edit inside the envelope is left alone."""
 
+MOST_LOOKS = 120
+"""Looks at a standing queue that are remembered; beyond, every second one."""
+
 REST_AFTER_BOUNCES = 2
 RETRY_CLOSED_SECONDS = 6 * 3600
 
@@ -53,7 +56,10 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What was seen. Counts are cumulative; `wait_p95_seconds` is the clients' own, None where nobody asked."""
+    """What was seen. Counts of what has ended are cumulative.
+
+    `wait_p95_seconds` is the clients' own, None where nobody asked.
+    """
 
     at: float
     workers: Workers
@@ -64,13 +70,17 @@ class Observation:
     failed: int
     spend_usd: float
     wait_p95_seconds: float | None = None
-    oldest_wait_seconds: float | None = None
     stock: Stock | None = None
 
     @property
     def requests(self) -> int:
         """All that ever came."""
         return self.queued + self.in_progress + self.completed + self.failed
+
+    @property
+    def taken(self) -> int:
+        """Those of them that a worker has taken."""
+        return self.requests - self.queued
 
     @property
     def ready(self) -> int:
@@ -96,6 +106,8 @@ class State:
     last_completed: int = 0
     last_failed: int = 0
     last_request_at: float = 0.0
+    arrivals: tuple[tuple[float, int], ...] = ()
+    """How many requests had come at each look since the oldest of the queue came."""
     slot: int = -1
     slot_requests: int = 0
     slot_began: float = 0.0
@@ -119,6 +131,7 @@ class State:
         known = {name: value for name, value in data.items() if name in cls.__slots__}
         for name in ("flips", "rates", "bounces"):
             known[name] = tuple(known.get(name) or getattr(cls(), name))
+        known["arrivals"] = tuple((at, count) for at, count in known.get("arrivals") or ())
         known["mode"] = Mode(known["mode"])
         for name in ("wrote", "before"):
             known[name] = Workers.from_body(known[name]) if known.get(name) else None
@@ -173,7 +186,8 @@ def decide(state: State, seen: Observation, policy: Policy, bounds: Bounds, now:
     mode, reason, count = _wanted(state, seen, policy, bounds, findings, now)
     state, mode, reason, at_once = _paced(state, mode, reason, policy, findings, now)
     workers = bounds.envelope.workers(mode, count=count)
-    if mode is Mode.CLOSED and Finding.BUDGET in findings:
+    # Behind a dead engine nothing runs that could be killed: all that is taken fails at once, until it is gone.
+    if mode is Mode.CLOSED and Finding.DEAD_ENGINE not in findings:
         workers, state = _drained(state, seen, bounds, workers, policy, now)
     else:
         state = replace(state, closing_since=None)
@@ -219,15 +233,31 @@ def _learned(state: State, seen: Observation, policy: Policy, now: float) -> Sta
             rates[state.slot] = rate if old < 0 else old + LEARNING * (rate - old)
             state = replace(state, rates=tuple(rates))
         state = replace(state, slot=slot, slot_requests=new, slot_began=now)
-    waited = seen.wait_p95_seconds if seen.wait_p95_seconds is not None else seen.oldest_wait_seconds
-    bad = waited is not None and waited > policy.objective_seconds
+    arrivals = _arrivals(state, seen, now)
+    oldest_seconds = now - arrivals[0][0] if arrivals else 0.0
+    bad = max(oldest_seconds, seen.wait_p95_seconds or 0.0) > policy.objective_seconds
     return replace(
         state,
+        arrivals=arrivals,
         recent=recent,
         last_requests=seen.requests,
         last_request_at=now if new or not state.last_request_at else state.last_request_at,
         bad_windows=state.bad_windows + 1 if bad else 0,
     )
+
+
+def _arrivals(state: State, seen: Observation, now: float) -> tuple[tuple[float, int], ...]:
+    """Looks since the oldest of the queue came.
+
+    The queue is served in its order, so the oldest is the request after those that were taken. It came at the first
+    look that counts it, or before: what it has waited is at least the time since.
+    """
+    if not seen.queued:
+        return ()
+    # Fewer than there were: the platform counts anew, or somebody has emptied the queue.
+    known = state.arrivals if seen.requests >= state.last_requests else ()
+    kept = tuple(each for each in (*known, (now, seen.requests)) if each[1] > seen.taken)
+    return kept if len(kept) <= MOST_LOOKS else kept[::2]
 
 
 def _health(state: State, seen: Observation, policy: Policy, findings: list[Finding]) -> State:

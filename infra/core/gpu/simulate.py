@@ -42,7 +42,6 @@ class View:
     served: int = 0
     total_arrived: int = 0
     total_served: int = 0
-    oldest_wait_seconds: float = 0.0
     cost_usd: float = 0.0
 
 
@@ -121,7 +120,6 @@ def simulate(trace: Trace, name: str, choose: Chooser, policy: Policy) -> Outcom
         view.arrived, view.served = arrived, served
         view.total_arrived += arrived
         view.total_served += served
-        view.oldest_wait_seconds = (minute + 1 - queue[0][0]) * STEP_SECONDS if queue else 0.0
     return Outcome(
         name, trace.name, view.cost_usd, waited_usd, _rank(waits, 0.5), _rank(waits, 0.95), cold_starts, flips
     )
@@ -186,7 +184,7 @@ def ours(policy: Policy, most: int, idle: IdleTimeouts, *, start: float = 1_790_
         now = start + view.minute * STEP_SECONDS
         seen = Observation(
             now, live, {WorkerStatus.IDLE: view.on, WorkerStatus.INITIALIZING: view.starting}, view.queue, 0,
-            view.total_served, 0, 0.0, oldest_wait_seconds=view.oldest_wait_seconds,
+            view.total_served, 0, 0.0,
         )  # fmt: skip
         decision = decide(state, seen, policy, bounds, now)
         kept[0], kept[1] = decision.state, decision.workers
