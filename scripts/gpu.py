@@ -70,6 +70,8 @@ def status(*, stack: Stack = "dev", output: Out = Output.TABLE) -> None:
         "name": endpoint.name,
         "set": str(endpoint.workers),
         "mode": document.state.mode.value,
+        "why": document.why,
+        "findings": list(document.findings),
         "workers": [f"{each.id} {each.status.value}" for each in workers],
         "queued": health.queued,
         "in_progress": health.in_progress,

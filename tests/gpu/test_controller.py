@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -285,8 +286,18 @@ def test_an_image_that_cannot_be_pulled_ends_closed_too(auto: Desk) -> None:
     auto.rounds(2)
     auto.bench.double.habits.bad_images.add(auto.bench.double.endpoints[0].body["image"])
     auto.send(1)
-    auto.rounds(120)
+    auto.rounds(20)
+    assert auto.live.most == 0
     assert auto.bench.double.world.spend_usd(auto.bench.double.endpoints[0]) == 0
+
+
+def test_a_start_as_long_as_the_definition_allows_is_no_crash_loop(auto: Desk) -> None:
+    auto.bench.double.habits.cold_seconds = 799.0
+    auto.send(1)
+    for each in auto.rounds(16):
+        assert each.decision is not None
+        assert Finding.CRASH_LOOP not in each.decision.findings
+    assert auto.bench.double.endpoints[0].completed == 1
 
 
 def test_a_dead_engine_is_thrown_away_and_a_new_one_does_the_work(auto: Desk) -> None:
@@ -544,6 +555,66 @@ def test_a_controller_that_cannot_see_says_so(auto: Desk) -> None:
     auto.bench.double.faults.plan(FaultName.SERVER_ERROR, times=1)
     auto.rounds(2)
     assert [each["gpu_controller_blind"] for each in board.told] == [[1.0], [0.0]]
+
+
+@dataclass
+class Alarm:
+    """Whether the alarm would speak: every value of so many minutes above its bound."""
+
+    board: Board
+
+    @property
+    def speaks(self) -> bool:
+        (row,) = (each for each in TABLE if each.key == "gpu-findings")
+        (level,) = row.levels
+        assert (row.metric, row.statistic) == (metrics.GPU_FINDINGS, "Minimum")
+        assert isinstance(level.value, Decimal)
+        minutes = row.period_seconds // 60 * level.periods
+        told = [each["gpu_findings"][0] for each in self.board.told if "gpu_findings" in each][-minutes:]
+        return len(told) == minutes and min(told) > level.value
+
+
+def test_a_crash_loop_a_bad_image_and_no_stock_reach_a_person(tmp_path: Path) -> None:
+    def crash(made: Desk) -> None:
+        made.bench.double.endpoints[0].crashing = True
+
+    def bad_image(made: Desk) -> None:
+        made.bench.double.habits.bad_images.add(made.bench.double.endpoints[0].body["image"])
+
+    def no_stock(made: Desk) -> None:
+        made.bench.double.habits.stock["NVIDIA L4"] = "NONE"
+
+    for index, (befalls, found) in enumerate(
+        ((crash, Finding.CRASH_LOOP), (bad_image, Finding.CRASH_LOOP), (no_stock, Finding.NO_STOCK))
+    ):
+        made = desk(tmp_path / str(index))
+        made.controller.metrics = board = Board([])
+        alarm = Alarm(board)
+        made.rounds(15)
+        assert not alarm.speaks
+        befalls(made)
+        made.send(2)
+        rounds = made.rounds(40)
+        assert any(each.decision and found in each.decision.findings for each in rounds)
+        assert alarm.speaks
+        assert made.controller.store.load()[0].why
+
+
+def test_an_engine_that_dies_once_is_thrown_away_without_a_call_and_the_third_time_somebody_is_called(
+    auto: Desk,
+) -> None:
+    auto.controller.metrics = board = Board([])
+    (endpoint,) = auto.bench.double.endpoints
+    auto.rounds(12)
+    endpoint.dead_engines = True
+    spoke = []
+    for _ in range(30):
+        auto.send(4)
+        auto.rounds(1)
+        spoke.append(Alarm(board).speaks)
+    assert not any(spoke[:5])
+    assert spoke[-1]
+    assert auto.live.most == 0
 
 
 def test_what_clients_wait_moves_the_mode_where_the_queue_alone_would_not(auto: Desk) -> None:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from infra.core.gpu.modes import Envelope, Mode, Wanted, Workers
-from infra.core.gpu.platform import QUIET_DAYS, Stock, WorkerStatus
+from infra.core.gpu.platform import INIT_LIMIT_SECONDS, QUIET_DAYS, Stock, WorkerStatus
 from infra.core.gpu.policy import Policy
 
 SLOTS = 48
@@ -28,6 +28,8 @@ MOST_LOOKS = 120
 
 REST_AFTER_BOUNCES = 2
 RETRY_CLOSED_SECONDS = 6 * 3600
+LONGEST_START_SECONDS = 2 * INIT_LIMIT_SECONDS
+"""Twice what the platform waits by itself, and more than the RUNPOD_INIT_TIMEOUT of runpod/endpoint.yaml."""
 
 
 class Finding(StrEnum):
@@ -35,6 +37,7 @@ class Finding(StrEnum):
 
     NO_STOCK = "no-stock"
     CRASH_LOOP = "crash-loop"
+    """Workers start over and over and none gets ready: a program that dies, an image that cannot be pulled."""
     DEAD_ENGINE = "dead-engine"
     QUIETED = "scaled-down-by-the-platform"
     EDITED = "edited-in-the-console"
@@ -42,6 +45,10 @@ class Finding(StrEnum):
     STALE = "stale"
     BUDGET = "budget-reached"
     BUDGET_AHEAD = "budget-will-be-reached"
+
+
+A_PERSON = frozenset({Finding.NO_STOCK, Finding.CRASH_LOOP, Finding.DEAD_ENGINE})
+"""What stops the model's work and does not mend by itself; money has alarms of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +121,8 @@ class State:
     rates: tuple[float, ...] = field(default=(-1.0,) * SLOTS)
     recent: float = 0.0
     unhealthy_windows: int = 0
+    starting_since: float | None = None
+    """Since when workers have been starting while none was ready."""
     bounces: tuple[float, ...] = ()
     closed_until: float = 0.0
     closing_since: float | None = None
@@ -148,6 +157,11 @@ class Decision:
     findings: tuple[Finding, ...]
     next_check_seconds: float
     state: State
+
+    def needs_a_person(self, now: float) -> int:
+        """How many things somebody should look at; what an endpoint rests from still counts while it rests."""
+        rests = self.mode is Mode.CLOSED and self.state.closed_until > now
+        return len(A_PERSON & set(self.findings)) or int(rests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +284,10 @@ def _health(state: State, seen: Observation, policy: Policy, findings: list[Find
     # Between two crashes a worker looks as if it were starting: only a ready one, or none at all, is health.
     healthy = bool(seen.ready) or not any(seen.states.values())
     sick = 0 if healthy else state.unhealthy_windows + bool(unhealthy)
-    if sick >= policy.unhealthy_windows:
+    starting = bool(seen.states.get(WorkerStatus.INITIALIZING)) and not healthy and not throttled
+    since = (state.starting_since or seen.at) if starting or (unhealthy and not healthy) else None
+    # An image that cannot be pulled shows as a start without end: unhealthy for moments that few looks meet.
+    if sick >= policy.unhealthy_windows or (since is not None and seen.at - since > LONGEST_START_SECONDS):
         findings.append(Finding.CRASH_LOOP)
     failed, completed = seen.failed - state.last_failed, seen.completed - state.last_completed
     if failed >= policy.dead_failures and completed <= 0 and seen.ready:
@@ -279,6 +296,7 @@ def _health(state: State, seen: Observation, policy: Policy, findings: list[Find
     return replace(
         state,
         unhealthy_windows=sick,
+        starting_since=since,
         last_failed=seen.failed if counted or failed < 0 else state.last_failed,
         last_completed=seen.completed,
     )
@@ -310,7 +328,11 @@ def _wanted(
         findings.append(Finding.BUDGET)
         return Mode.CLOSED, f"the month's {bounds.budget_usd:.2f} USD are spent ({seen.spend_usd:.2f})", 0
     if Finding.CRASH_LOOP in findings:
-        return Mode.CLOSED, "workers crash at their start: nothing is started until it is looked into", 0
+        return (
+            Mode.CLOSED,
+            "workers crash at their start, or never get ready: nothing is started until it is looked into",
+            0,
+        )
     if Finding.DEAD_ENGINE in findings:
         return Mode.CLOSED, "jobs fail at once behind living workers: they are thrown away", 0
     if state.closed_until > now:

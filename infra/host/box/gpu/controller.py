@@ -162,6 +162,7 @@ class Controller:
         seen = self._observed(endpoint, workers, money, self._ended(document), now)
         decision = decide(document.state, seen, self.policy, self._bounds(document, now), now)
         figures = self._figures(document, seen, money)
+        figures[metrics.GPU_FINDINGS.name] = [float(decision.needs_a_person(now))]
         if self.dry_run:
             said = (
                 f"would set {decision.workers}: {decision.reason}"
@@ -170,7 +171,10 @@ class Controller:
             )
             return Round("dry run", said, decision, metrics=figures)
         changed = decision.workers != endpoint.workers
-        document = replace(document, state=decision.state, money=money, failed=seen.failed)
+        document = replace(
+            document, state=decision.state, money=money, failed=seen.failed, why=decision.reason,
+            findings=tuple(decision.findings),
+        )  # fmt: skip
         # What will be written is remembered before it is: after a kill in between, it is no stranger's edit.
         version = self.store.save(document, version)
         if changed:

@@ -49,6 +49,10 @@ class Document:
     """Failed jobs of the endpoint that figures have told of; -1 before the first round."""
     not_before: float = 0.0
     """RunPod has asked to be left alone until then (seconds of the epoch)."""
+    why: str = ""
+    """The reason of the last decision, for whoever asks how things stand."""
+    findings: tuple[str, ...] = ()
+    """What was out of the ordinary then."""
 
     def dumps(self) -> str:
         """As JSON."""
@@ -65,6 +69,8 @@ class Document:
             },
             "failed": self.failed,
             "not_before": self.not_before,
+            "why": self.why,
+            "findings": list(self.findings),
             "override": None
             if chosen is None
             else {
@@ -90,6 +96,8 @@ class Document:
             else Override(Mode(chosen["mode"]), chosen["until"], chosen["who"], chosen["reason"]),
             int(data.get("failed", -1)),
             float(data.get("not_before", 0.0)),
+            str(data.get("why", "")),
+            tuple(data.get("findings", ())),
         )
 
 
