@@ -8,7 +8,6 @@ import socket
 import sys
 import time
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -33,7 +32,7 @@ from ops import stackfile
 from ops.adapters.aws_account import AwsAccount
 from ops.adapters.gpu import PublishedDigests
 from ops.gpu import compared
-from ops.gpu.bill import HEAD, Bill
+from ops.gpu.bill import HEAD, Bill, counted
 from ops.gpu.images import prepare
 from ops.gpu.pin import KEYS as PINNED
 from ops.gpu.pin import pin as pin_digests
@@ -244,14 +243,28 @@ def bill(
     days: Annotated[int, typer.Option(min=1, max=366, help="how far back")] = 30,
     output: Out = Output.TABLE,
 ) -> None:
-    """Show what RunPod has billed, beside what the controller has counted this month."""
+    """Show what RunPod has billed, beside what the controller has counted this month; 1 where they disagree.
+
+    Compared are the GPU's hours from the controller's first look of the month to its last. Disk and fee are billed
+    beside them and are in no budget here.
+    """
     naming, region, found = _given(stack)
     api, _ = clients(naming, found, region=region, transport=HttpxTransport())
-    now = datetime.now(UTC)
-    records = api.billing(start=now - timedelta(days=days), end=now, endpoint_id=found.plan.endpoint_id)
-    counted = S3Store(found.bucket, region).load()[0].money
-    made = Bill(records, counted.month, Decimal(str(counted.usd)))
-    show(made.as_data(), table(HEAD, made.rows(), right=(1, 2, 3)), output)
+    now, endpoint = datetime.now(UTC), found.plan.endpoint_id
+    records = api.billing(start=now - timedelta(days=days), end=now, endpoint_id=endpoint)
+    count, hours = counted(S3Store(found.bucket, region).load()[0]), []
+    if count is not None:
+        hours = api.billing(start=count.start, end=count.end, bucket="hour", endpoint_id=endpoint)
+    made = Bill(records, hours, count)
+    show(made.as_data(), table(HEAD, made.rows(), right=(1, 2, 3, 4)), output)
+    if count is None:
+        err.print("Nothing is counted yet: the controller has not looked", markup=False)
+    if count is not None and made.disagrees:
+        said = f"{made.difference_usd:+.2f} USD: {made.billed_usd:.2f} were billed, {count.usd:.2f} counted"
+        remedy = (
+            "Was the controller away, is usd_per_second of runpod/policy.yaml the rate, is the bill late?"
+        )
+        raise TerraceError(Fault("bill and count differ by", said, remedy))
 
 
 @app.command()

@@ -25,6 +25,7 @@ from infra.core.thresholds import TABLE
 from infra.host.box.gpu.controller import Controller, Figures, Plan, Round
 from infra.host.box.gpu.inferences import Inference, Inferences
 from infra.host.box.gpu.record import ConflictError, Document, FileStore, Journal, take_override
+from ops.gpu import bill
 
 from .support import NOW, Bench, bench, envelope
 
@@ -491,7 +492,9 @@ def test_a_journal_cut_off_by_a_kill_is_read_up_to_there(tmp_path: Path) -> None
     assert journal.read() == [{"event": "set"}]
 
 
-def test_the_money_counted_is_never_below_the_bill_and_close_to_it(auto: Desk) -> None:
+def test_the_money_counted_for_workers_that_were_seen_is_never_below_the_bill_and_close_to_it(
+    auto: Desk,
+) -> None:
     for _ in range(6):
         auto.send(3)
         auto.rounds(20)
@@ -499,6 +502,20 @@ def test_the_money_counted_is_never_below_the_bill_and_close_to_it(auto: Desk) -
     billed = auto.bench.double.world.billed_seconds(auto.bench.double.endpoints[0])
     assert billed <= counted.worker_seconds <= billed + 6 * 60
     assert json.loads(auto.controller.store.load()[1])["format"] == 1
+    assert counted.since == NOW + 60
+
+
+def test_the_count_agrees_with_the_bill_hour_by_hour_over_a_months_end(auto: Desk) -> None:
+    world = auto.bench.double.world
+    world.advance(datetime(2026, 9, 30, 22, tzinfo=UTC).timestamp())
+    for _ in range(12):
+        auto.send(3)
+        auto.rounds(20)
+        made = bill.counted(auto.controller.store.load()[0])
+        assert made is not None
+        hours = auto.bench.api.billing(start=made.start, end=made.end, bucket="hour")
+        assert not bill.Bill([], hours, made).disagrees
+    assert made.start == datetime(2026, 10, 1, tzinfo=UTC)
 
 
 @dataclass

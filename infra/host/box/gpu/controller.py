@@ -247,7 +247,8 @@ class Controller:
     def _counted(self, money: Money, workers: list[Worker], now: float) -> Money:
         """Adds what workers cost since the last round: by their lifetimes, never by the names of their states.
 
-        One that has vanished since is counted until now: the count is never below the bill.
+        One that has vanished since is counted until now, so that what was seen is never counted below its bill. What
+        came and went between two looks is not counted: `gpu.py bill` puts the count beside the bill.
         """
         month = datetime.fromtimestamp(now, UTC).strftime("%Y-%m")
         begin = _month_start(now)
@@ -263,7 +264,8 @@ class Controller:
         for name, until in money.alive.items():
             if name not in alive:
                 seconds += max(0.0, min(now - max(until, begin), now - last))
-        return Money(month, seconds, seconds * self.policy.usd_per_second, alive)
+        began = {month: money.since or begin, "": now}.get(money.month, begin)
+        return Money(month, seconds, seconds * self.policy.usd_per_second, alive, began)
 
     def _bounds(self, document: Document, now: float) -> Bounds:
         begin = _month_start(now)

@@ -35,6 +35,8 @@ class Money:
     usd: float = 0.0
     alive: dict[str, float] = field(default_factory=dict)
     """Until when each living worker is counted."""
+    since: float = 0.0
+    """When the month's count began (seconds of the epoch); 0 where nobody wrote it down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class Document:
                 "worker_seconds": self.money.worker_seconds,
                 "usd": self.money.usd,
                 "alive": self.money.alive,
+                "since": self.money.since,
             },
             "failed": self.failed,
             "not_before": self.not_before,
