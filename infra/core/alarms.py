@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from infra.core import metrics, slo
-from infra.core.burn import SLOWEST, alarm_name
-from infra.core.metrics import LogFilter, Metric, Subject
+from infra.core.burn import alarm_name
+from infra.core.metrics import LogFilter, Metric, Subject, role_of
 from infra.core.shape import Box
 from infra.core.thresholds import TABLE, Facts, Level, Severity, Threshold
 
@@ -90,13 +90,9 @@ class AlarmSet:
     """Metric filters on the access log that the stack needs."""
 
     def metrics(self) -> list[Metric]:
-        """Every metric that an alarm reads or a dashboard shows, once."""
+        """Every metric that an alarm reads or a filter makes, once."""
         read = [part.metric for alarm in self.alarms for part in alarm.parts]
-        names = {alarm.name for alarm in self.alarms}
-        left = [each for name, each in metrics.BUDGET_LEFT.items() if alarm_name(name, SLOWEST) in names]
-        return list(
-            dict.fromkeys([*read, *(each.metric for each in self.filters), metrics.CONCURRENT, *left])
-        )
+        return list(dict.fromkeys([*read, *(each.metric for each in self.filters)]))
 
 
 def alarm_set(facts: Facts) -> AlarmSet:
@@ -130,9 +126,10 @@ def alarm_set(facts: Facts) -> AlarmSet:
 
 def subjects(threshold: Threshold, facts: Facts) -> Iterator[tuple[str, Box | None]]:
     """What a row watches in a stack: the logical names of its boxes, or of its database, balancer, gateway."""
-    standing = facts.shape
+    standing, watched = facts.shape, threshold.metric
     by_kind: dict[Subject, Sequence[tuple[str, Box | None]]] = {
-        Subject.BOX: [(box.name, box) for box in standing.boxes],
+        # Only what publishes it: during a climb two kinds of boxes stand beside each other.
+        Subject.BOX: [(box.name, box) for box in standing.boxes if role_of(box.name) in watched.roles],
         Subject.STACK: [("stack", None)],
         Subject.BALANCER: [("balancer", None)] if standing.load_balancer_zones else [],
         Subject.TARGETS: [(name, None) for name in TARGETS] if standing.load_balancer_zones else [],
@@ -140,7 +137,7 @@ def subjects(threshold: Threshold, facts: Facts) -> Iterator[tuple[str, Box | No
         Subject.NAT: [("nat", None)] if standing.nat_gateways else [],
         Subject.WEBHOOK: [("webhook", None)],
     }
-    found = by_kind[threshold.metric.subject]
+    found = by_kind[watched.subject]
     yield from ((name, box) for name, box in found if threshold.applies(facts, box))
 
 

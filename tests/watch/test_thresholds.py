@@ -12,9 +12,7 @@ from embedded.alarms.evaluator import Evaluator, replay
 from embedded.alarms.rules import State
 from infra.core import metrics, notice
 from infra.core.alarms import Alarm, alarm_set
-from infra.core.cost import stage_resources, watching_monthly
 from infra.core.metrics import Metric
-from infra.core.prices import load
 from infra.core.shape import shape
 from infra.core.stages import LADDER, Option, find
 from infra.core.thresholds import TABLE, Facts, Severity
@@ -82,22 +80,6 @@ def test_in_standard_mode_a_mean_that_cannot_be_is_not_waited_for() -> None:
     names = set(by_name(Facts(shape(find("single-8g")), "standard")))
     assert {"app-credits-gone-warn", "app-credits-gone-review"} <= names
     assert not {"app-cpu-warn", "app-surplus-warn"} & names
-
-
-def test_the_set_of_the_smallest_stage_costs_at_most_five_dollars() -> None:
-    assert watching_monthly(stage_resources(find("single-8g")), load()) <= 5
-
-
-def test_a_price_counts_every_metric_of_an_expression_and_the_hours_of_a_custom_metric() -> None:
-    book = load()
-    math = [alarm for alarm in SINGLE.alarms if len(alarm.parts) == 2]
-    custom = sum(Decimal(metric.billed_hours) / 24 for metric in SINGLE.metrics())
-    expected = (
-        (len(SINGLE.alarms) + len(math) - 10) * Decimal("0.10")
-        + len(SINGLE.composites) * Decimal("0.50")
-        + (custom - 10) * Decimal("0.30")
-    )
-    assert watching_monthly(stage_resources(find("single-8g")), book) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
