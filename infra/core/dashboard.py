@@ -269,6 +269,6 @@ def _table(alarms: AlarmSet) -> str:
         f"| {alarm.name} | {'above' if 'Greater' in alarm.comparison else 'below'} {alarm.value.normalize():f}, "
         f"{alarm.datapoints} of {alarm.periods} × {alarm.period_seconds} s | {alarm.do} |"
         for alarm in alarms.alarms
-        if alarm.notifies
+        if alarm.threshold is not None
     ]
     return "\n".join(lines)

@@ -217,6 +217,30 @@ def test_every_review_speaks_in_the_composite_and_every_page_of_a_dead_service_i
     assert ("stack-availability-burn-fast-long", "stack-availability-burn-fast-short") in down.any_of
 
 
+@pytest.mark.parametrize("stage", STAGES, ids=str)
+def test_a_composites_message_says_meaning_and_threshold_of_its_members_and_is_short_enough(
+    stage: Any,
+) -> None:
+    made = alarm_set(Facts(shape(stage)))
+    for composite in made.composites:
+        said = notice.of_composite(composite, made.alarms, LONG)
+        assert len(said) <= notice.MOST_CHARACTERS
+        assert composite.means in said
+        assert "\nDo: " in said
+        assert said.splitlines()[-1].startswith(f"More: scripts/watch.py explain {composite.name}; https://")
+    review = notice.of_composite(made.composites[0], made.alarms, LONG)
+    assert "Memory above 80 % in 6 of 6 × 5 min" in review
+    assert LONG.next_stage in review
+
+
+def test_what_speaks_for_the_next_stage_is_told_once_by_the_composite() -> None:
+    review, down = SINGLE.composites
+    told = {alarm.name for alarm in SINGLE.alarms if alarm.notifies}
+    assert not told & set(review.members)
+    # A dead box is told at once and during a deploy too; windows of a burn rate speak together or not at all.
+    assert {name for group in down.any_of if len(group) == 1 for name in group} <= told
+
+
 def test_a_row_says_what_it_means_and_each_of_its_levels_what_to_do() -> None:
     for row in TABLE:
         assert row.means.endswith("."), row.key
