@@ -73,14 +73,42 @@ def test_a_fork_gets_no_cloud_no_secret_and_no_token_that_writes() -> None:
     assert WORKFLOWS["preview"]["permissions"] == {"contents": "read"}
     assert "environment" not in recorded
     assert "secrets." not in str(preview)
-    assert "head.repo.full_name == github.repository" in preview["preview"]["if"]
+    for real in (preview["preview"], jobs("preview-prod")["preview"]):
+        assert "head.repo.full_name == github.repository" in real["if"]
 
 
-def test_a_preview_of_prod_by_changed_code_waits_for_a_person() -> None:
-    assert "prod-preview-reviewed" in jobs("preview")["preview"]["environment"]
-    sensitive = next(step for step in steps("preview") if step.get("id") == "sensitive")["run"]
-    for path in ("infra", "ops", "scripts", "tools", "requirements", "pyproject.toml", ".github"):
-        assert path in sensitive.split()
+PULL_REQUESTS = "dev-pull-request", "prod-pull-request"
+HARMLESS = {"docs/**", "tests/**", "bench/**", "*.md"}
+"""What no preview runs: all else in a pull request is looked at by a person before it runs with prod's read role."""
+
+
+def test_a_pull_request_gets_prods_read_role_by_the_reviewed_environment_alone() -> None:
+    """Its own copy of any workflow may name any environment: what AWS and GitHub trust may not depend on the file."""
+    for name, workflow in WORKFLOWS.items():
+        asked = {job.get("environment") for job in jobs(name).values()} & set(PULL_REQUESTS)
+        if "pull_request" in workflow[True]:
+            for job in jobs(name).values():
+                assert "id-token" not in job.get("permissions", {}) or job["environment"] in PULL_REQUESTS
+        else:
+            assert not asked
+    assert jobs("preview")["preview"]["environment"] == "dev-pull-request"
+    assert jobs("preview-prod")["preview"]["environment"] == "prod-pull-request"
+    assert "AWS_PREVIEW_ROLE_PROD" not in str(WORKFLOWS["preview"])
+
+
+def test_whether_a_person_is_asked_is_decided_before_any_code_runs_and_by_what_is_harmless() -> None:
+    asked = WORKFLOWS["preview-prod"][True]["pull_request"]
+    assert set(asked) == {"paths-ignore"}
+    assert set(asked["paths-ignore"]) == HARMLESS
+    assert "if" in jobs("preview-prod")["preview"]
+
+
+@pytest.mark.parametrize(("name", "job"), [("up-prod", "preview"), ("drift", "look")])
+def test_what_looks_at_prod_on_main_names_no_environment_so_that_its_branch_is_its_subject(
+    name: str, job: str
+) -> None:
+    assert "environment" not in jobs(name)[job]
+    assert jobs(name)[job]["permissions"]["id-token"] == "write"
 
 
 def test_the_job_that_posts_checks_out_no_code_of_the_pull_request() -> None:
