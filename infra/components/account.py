@@ -101,7 +101,12 @@ class AccountBaseline(Component):
         for stack in self._account.stacks:
             naming = Naming(self._context.naming.project, stack)
             for name, environment, elsewhere, statements in (
-                (f"{stack}-preview", f"{stack}-pull-request", [ON_MAIN], preview_statements(self._context, naming)),
+                (
+                    f"{stack}-preview",
+                    f"{stack}-pull-request",
+                    [ON_MAIN],
+                    preview_statements(self._context, naming),
+                ),
                 (stack, stack, [], deploy_statements(self._context, naming)),
             ):
                 subjects = [f"environment:{environment}", *elsewhere]
