@@ -9,7 +9,7 @@ import _venv  # isort: skip  # first: the rest needs the project's environment
 
 import os
 import sys
-from contextlib import closing
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -21,11 +21,11 @@ import yaml
 from infra.core.cost import DEFAULT, Usage, read_usage
 from infra.core.errors import Fault, TerraceError
 from infra.core.prices import PriceBook, load
-from ops import policy, stackfile
+from ops import ci, policy, stackfile
 from ops import report as reports
 from ops.adapters import preview as engine
+from ops.report.findings import Finding
 from ops.report.make import Report
-from ops.report.sticky import place
 from ops.talk import Exit, command, out, show, step, table
 from ops.talk import Output as Plain
 from tools.setup.engine import engine_environment
@@ -51,7 +51,8 @@ Findings = Annotated[
     typer.Option("--findings", help="what the rules found, as JSON; without it they are judged here"),
 ]
 Comment = Annotated[
-    Path | None, typer.Option("--comment", help="write the pull request's comment there; empty: say nothing")
+    Path | None,
+    typer.Option("--comment", help="write it as Markdown there, for tools/comment.py; empty: say nothing"),
 ]
 
 
@@ -63,6 +64,11 @@ def run(
     keep: Annotated[Path | None, typer.Option(help="keep the engine's JSON in this file")] = None,
     save_plan: Annotated[str, typer.Option(help="let the engine save its plan there, for `up --plan`")] = "",
     policy_pack: Annotated[list[str] | None, typer.Option(help="a policy pack; may be repeated")] = None,
+    refuse_step: Annotated[
+        bool,
+        typer.Option("--refuse-step", help="as workflows: a step on the ladder is a finding that blocks"),
+    ] = False,
+    carries: Annotated[str, typer.Option(help="but not this step, word for word: an approved one")] = "",
     findings: Findings = None,
     comment: Comment = None,
     book: Book = "",
@@ -78,7 +84,8 @@ def run(
     if keep is not None:
         stackfile.write(keep, text)
     plan = reports.read_preview(text, where=f"the preview of {stack}")
-    _report(plan, book, usage, findings, comment, output)
+    steps = ci.step_findings(plan, carries=carries) if refuse_step else []
+    _report(plan, book, usage, findings, comment, output, beside=steps)
 
 
 @app.command(name="report")
@@ -144,25 +151,6 @@ def compare(
     _report(reports.compared(base, head, name, config), book, usage, findings, comment, output)
 
 
-@app.command()
-@command
-def comment(
-    file: Annotated[Path, typer.Argument(help="what --comment wrote")],
-    *,
-    repository: Annotated[str, typer.Option(help="OWNER/NAME")],
-    pull_request: Annotated[int, typer.Option(min=1, help="its number")],
-    stack: Stack = "dev",
-    author: Annotated[str, typer.Option(help="whose comments count as ours")] = "github-actions[bot]",
-) -> None:
-    """Put the report under a pull request, changed in place; the token comes from GITHUB_TOKEN."""
-    from ops.adapters.github import PullRequestComments  # an HTTP client, for one verb alone
-
-    text = _read(file)
-    comments = PullRequestComments(repository, pull_request, os.environ)
-    with closing(comments), step("comment", f"{repository}#{pull_request}") as line:
-        line.says(str(place(text, stack, comments, author=author)))
-
-
 def _report(
     plan: reports.Plan,
     book: str,
@@ -170,13 +158,17 @@ def _report(
     findings: Path | None,
     comment: Path | None,
     output: Form,
+    *,
+    beside: Sequence[Finding] = (),
 ) -> None:
     broken = (
         policy.judged(plan, _today())
         if findings is None
         else reports.read_findings(_read(findings), where=findings.name)
     )
-    found = reports.report(plan, today=_today(), book=_book(book), usage=_usage(usage), findings=broken)
+    found = reports.report(
+        plan, today=_today(), book=_book(book), usage=_usage(usage), findings=[*beside, *broken]
+    )
     if comment is not None:
         stackfile.write(comment, reports.markdown(found))
     if output is Form.MARKDOWN:

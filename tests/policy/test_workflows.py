@@ -45,6 +45,12 @@ def steps(name: str) -> list[dict[str, Any]]:
     return [step for job in jobs(name).values() for step in job["steps"]]
 
 
+def runs(name: str) -> list[str]:
+    """The lines that a workflow's scripts run, a continued one as one."""
+    scripts = (str(step.get("run", "")).replace("\\\n", " ") for step in steps(name))
+    return [line for script in scripts for line in script.splitlines()]
+
+
 def test_every_action_that_is_used_is_on_the_list_and_the_other_way_round() -> None:
     assert {step["uses"] for name in WORKFLOWS for step in steps(name) if "uses" in step} == ACTIONS
 
@@ -118,6 +124,22 @@ def test_the_job_that_posts_checks_out_no_code_of_the_pull_request() -> None:
         assert "pip" not in step.get("run", "")
 
 
+def test_the_reports_that_a_workflow_makes_are_those_that_the_posting_job_expects_of_it() -> None:
+    assert WORKFLOWS["preview-comment"][True]["workflow_run"]["workflows"] == list(comment.EXPECTED)
+    for workflow, expected in comment.EXPECTED.items():
+        name = next(each for each, parsed in WORKFLOWS.items() if parsed["name"] == workflow)
+        written = re.findall(r"--comment \"?report/([a-z$-]+)\.md", "\n".join(runs(name)))
+        stacks = [each.replace("$stack", stack) for each in written for stack in ("dev", "prod")]
+        assert set(stacks) == set(expected)
+
+
+def test_forks_too_see_prod_by_the_recorded_program_and_by_the_rules() -> None:
+    recorded = "\n".join(str(step.get("run", "")) for step in jobs("preview")["recorded"]["steps"])
+    loop = recorded.partition("for stack in dev prod; do")[2].partition("done")[0]
+    assert 'scripts/preview.py compare "$BASE" --stack "$stack"' in loop
+    assert 'scripts/policy.py check --stack "$stack"' in loop
+
+
 def test_prod_is_applied_from_the_saved_plan_behind_its_environment_and_one_at_a_time() -> None:
     up = jobs("up-prod")
     assert up["up"]["environment"] == "prod"
@@ -134,7 +156,17 @@ def test_every_up_is_refused_where_the_stack_would_move_on_the_ladder(name: str)
     assert "pulumi up" not in runs
 
 
-VALUES = {"STRATEGY": "rolling", "STACK": "dev"}
+def test_every_workflow_that_previews_or_looks_for_drift_refuses_a_step_on_the_ladder() -> None:
+    previews = [line for name in WORKFLOWS for line in runs(name) if "preview.py run" in line]
+    assert len(previews) == 3
+    assert all("--refuse-step" in line for line in previews)
+    (look,) = [step["run"] for step in steps("drift") if step.get("id") == "look"]
+    assert "scripts/ci.py drift" in look
+    assert '"$code" = 4' in look
+    assert '[ "$CODE" != 4 ] || exit 4' in steps("drift")[-1]["run"]
+
+
+VALUES = {"STRATEGY": "rolling", "STACK": "dev", "stack": "dev"}
 """What a variable holds that has to be of a closed list; any other is a word."""
 
 
