@@ -79,13 +79,15 @@ def run(
     path = stackfile.path_of(ROOT, stack)
     environment = engine_environment(ROOT, os.environ, keep_pulumi=True)
     with step("preview", "the engine runs the program") as line:
-        text = engine.preview(ROOT, stack, environment, policy_packs=policy_pack or (), plan=save_plan)
+        made = engine.preview(ROOT, stack, environment, policy_packs=policy_pack or (), plan=save_plan)
         line.says(f"{path.name} against what stands")
     if keep is not None:
-        stackfile.write(keep, text)
-    plan = reports.read_preview(text, where=f"the preview of {stack}")
+        stackfile.write(keep, made.text)
+    plan = reports.read_preview(made.text, where=f"the preview of {stack}", packs=bool(policy_pack))
+    broken = _broken(plan, findings)
     steps = ci.step_findings(plan, carries=carries) if refuse_step else []
-    _report(plan, book, usage, findings, comment, output, beside=steps)
+    packs = policy.of_packs(plan, made.policy, broken, ok=made.ok) if policy_pack else []
+    _report(plan, book, usage, [*steps, *packs, *broken], comment, output)
 
 
 @app.command(name="report")
@@ -105,7 +107,7 @@ def report_(
     """Report a preview that was made elsewhere. No engine and no cloud are asked."""
     standing = None if state is None else reports.read_state(_read(state), where=state.name)
     plan = reports.read_preview(_read(file), where=file.name, state=standing)
-    _report(plan, book, usage, findings, comment, output)
+    _report(plan, book, usage, _broken(plan, findings), comment, output)
 
 
 @app.command()
@@ -148,27 +150,25 @@ def compare(
     _, _, base = reports.read_recorded(text, where=before)
     head_text = _recording(stack) if after is None else _read(after)
     name, config, head = reports.read_recorded(head_text, where=str(after or "the program"))
-    _report(reports.compared(base, head, name, config), book, usage, findings, comment, output)
+    plan = reports.compared(base, head, name, config)
+    _report(plan, book, usage, _broken(plan, findings), comment, output)
+
+
+def _broken(plan: reports.Plan, findings: Path | None) -> list[Finding]:
+    if findings is None:
+        return policy.judged(plan, _today())
+    return reports.read_findings(_read(findings), where=findings.name)
 
 
 def _report(
     plan: reports.Plan,
     book: str,
     usage: Path | None,
-    findings: Path | None,
+    findings: Sequence[Finding],
     comment: Path | None,
     output: Form,
-    *,
-    beside: Sequence[Finding] = (),
 ) -> None:
-    broken = (
-        policy.judged(plan, _today())
-        if findings is None
-        else reports.read_findings(_read(findings), where=findings.name)
-    )
-    found = reports.report(
-        plan, today=_today(), book=_book(book), usage=_usage(usage), findings=[*beside, *broken]
-    )
+    found = reports.report(plan, today=_today(), book=_book(book), usage=_usage(usage), findings=findings)
     if comment is not None:
         stackfile.write(comment, reports.markdown(found))
     if output is Form.MARKDOWN:

@@ -135,16 +135,9 @@ def test_a_preview_of_a_step_says_it_as_a_finding_that_blocks_and_hides_nothing_
         said = report(Plan("preview", changes, {}), today=date(2026, 11, 21), findings=findings)
         assert said.blocked is bool(found)
         assert said.cost is not None
-    assert (
-        "stands at single-8g, its file says"
-        in ci.step_findings(
-            Plan(
-                "p",
-                (Change(Op.UPDATE, *(Resource("g", ci.GUARD, s.as_inputs()) for s in (A, EXPANDED))),),
-                {},
-            )
-        )[0].message
-    )
+    one, other = (Resource("guard", ci.GUARD, each.as_inputs()) for each in (A, EXPANDED))
+    (finding,) = ci.step_findings(Plan("preview", (Change(Op.UPDATE, one, other),), {}))
+    assert "stands at single-8g, its file says single-8g to split (expanded)" in finding.message
 
 
 def test_a_new_stack_makes_no_step() -> None:

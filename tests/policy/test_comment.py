@@ -19,7 +19,7 @@ class GitHub:
     """Pull requests and comments, as the API answers."""
 
     def __init__(self, *pulls: tuple[int, str]) -> None:
-        self.pulls = [{"number": number, "head": {"sha": sha}} for number, sha in pulls]
+        self.pulls: list[dict[str, Any]] = [{"number": number, "head": {"sha": sha}} for number, sha in pulls]
         self.comments: dict[int, dict[int, str]] = {number: {} for number, _ in pulls}
         self.authors: dict[int, str] = {}
 
@@ -112,7 +112,7 @@ def test_a_preview_that_failed_before_it_wrote_anything_leaves_no_old_report_sta
     run(github, tmp_path)
     assert github.comments[7] == {}
     run(github, report(tmp_path, "costs 1 USD"))
-    github.pulls[0]["head"]["sha"] = "def"
+    github.pulls = [{"number": 7, "head": {"sha": "def"}}]
     run(github, tmp_path / "nothing", sha="def", workflow="preview prod")
     assert github.comments[7] == {1: body("costs 1 USD")}
     run(github, tmp_path / "nothing", sha="def")

@@ -132,7 +132,7 @@ def test_a_policy_pack_is_handed_over_by_its_whole_path(
     said = engine_preview(
         tmp_path, "dev", {"PATH": f"{tmp_path}:/usr/bin:/bin"}, policy_packs=["infra/policy/pack"]
     )
-    assert f"--policy-pack {tmp_path}/infra/policy/pack" in said
+    assert f"--policy-pack {tmp_path}/infra/policy/pack" in said.text
 
 
 def test_rules_are_judged_over_the_preview_where_nobody_brings_findings(tmp_path: Path) -> None:
