@@ -48,7 +48,7 @@ class Unlucky:
     def send(self, request: Request) -> Reply:
         """See `Transport.send`."""
         if self.chance.random() < self.share:
-            kinds = [each for each in FaultName if each.value not in ("401", "403")]
+            kinds = [each for each in FaultName if each.value not in ("401", "403", "duplicate-create")]
             if request.method != "PATCH":
                 kinds.remove(FaultName.WIPES_EXCLUSIONS)
             self.double.faults.planned = []

@@ -166,8 +166,9 @@ def fault(
 ) -> None:
     """Break something on purpose.
 
-    Kinds: api-fails, api-throttles, api-hangs, api-slow, answer-lost, engine-killed, box-dies. Without a fault, those
-    that stand are listed.
+    Kinds: api-fails, api-throttles, api-hangs, api-slow, answer-lost, engine-killed, box-dies. Of the RunPod double:
+    runpod-crash-loop, -dead-engine, -bad-image, -no-stock, -429, -500, -slow, -lost-reply and others, until
+    runpod-well. Without a fault, those that stand are listed.
     """
     cloud = LocalCloud(ROOT)
     if clear:
