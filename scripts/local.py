@@ -183,5 +183,19 @@ def fault(
     show(cloud.ask("GET", "faults"), "", Output.JSON)
 
 
+@app.command()
+@command
+def receipt(
+    directory: Annotated[Path, typer.Argument(help="where the picture is written", file_okay=False)],
+) -> None:
+    """Draw a made-up receipt for `scripts/gpu.py invoke`: the one with which the RunPod double answers."""
+    from embedded.runpod import samples
+
+    name = next(iter(samples.SAMPLES))
+    directory.mkdir(parents=True, exist_ok=True)
+    samples.draw(name, directory / f"{name}.png")
+    err.print(f"{directory / name}.png: now scripts/gpu.py invoke {directory / name}.png", markup=False)
+
+
 if __name__ == "__main__":
     app()
