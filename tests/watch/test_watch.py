@@ -7,7 +7,7 @@ import importlib.util
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from itertools import islice
 from pathlib import Path
@@ -350,6 +350,25 @@ def test_a_deploy_under_way_is_said(imagined: Imagined, cloud: AwsWatch) -> None
         cloudwatch.set_alarm_state(
             AlarmName="terrace-dev-stack-deploying", StateValue="OK", StateReason="over"
         )
+
+
+def test_a_climb_tells_what_holds_the_composites_back(imagined: Imagined, cloud: AwsWatch) -> None:
+    cloudwatch = imagined.client("cloudwatch")
+    (suppressor,) = cloudwatch.describe_alarms(AlarmNames=[NAMING.physical("stack-deploying")])[
+        "MetricAlarms"
+    ]
+    asked = {key: suppressor[key] for key in ("Namespace", "MetricName", "Dimensions")}
+    now = datetime.now(UTC)
+    window = {"StartTime": now - timedelta(minutes=2), "EndTime": now + timedelta(minutes=2), "Period": 60}
+
+    def told() -> list[float]:
+        data = cloudwatch.get_metric_statistics(**asked, **window, Statistics=[suppressor["Statistic"]])
+        return [each[suppressor["Statistic"]] for each in data["Datapoints"]]
+
+    assert told() == []
+    CloudOfClimb(REGION, NAMING).suppress()
+    assert told() == [1]
+    assert suppressor["Threshold"] < 1
 
 
 def test_a_stack_without_alarms_is_refused_with_the_remedy(imagined: Imagined, cloud: AwsWatch) -> None:
