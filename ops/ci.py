@@ -16,9 +16,11 @@ from typing import Any, Protocol
 
 from infra.core.errors import Fault, TerraceError
 from infra.core.transition import Standing
+from ops.report.findings import MANDATORY, Finding
+from ops.report.plan import GUARD
+from ops.report.plan import Plan as Proposed
 from ops.stackfile import write
 
-GUARD = "pulumi-python:dynamic/guard:Guard"
 PLAN, START = "plan.json", "start.json"
 
 
@@ -91,6 +93,22 @@ def refuse_step(deployment: Mapping[str, Any], wanted: Standing, *, carries: str
             )
         )
     return step
+
+
+def step_findings(proposed: Proposed, *, carries: str = "") -> list[Finding]:
+    """The same question of a preview, as a finding beside the others, so that the report still says all else."""
+    guard = next((each for each in proposed.changes if each.resource.token == GUARD), None)
+    if guard is None or guard.before is None or guard.after is None:
+        return []
+    before, wanted = (Standing.from_inputs(each.inputs) for each in (guard.before, guard.after))
+    try:
+        refuse_step({"resources": [{"type": GUARD, "inputs": before.as_inputs()}]}, wanted, carries=carries)
+    except RefusedError as error:
+        return [
+            Finding("ladder-step", "terrace", "high", guard.urn, each.what, each.remedy, MANDATORY)
+            for each in error.faults
+        ]
+    return []
 
 
 def digest(deployment: Mapping[str, Any]) -> str:
@@ -172,6 +190,16 @@ def _moved(stack: str) -> Fault:
         f"stack {stack}",
         "its state is not the one that the plan was made of: somebody updated or refreshed it since",
         "Preview again, and approve that",
+    )
+
+
+def step_page(stack: str, error: RefusedError) -> str:
+    """What stands there instead of the differences where the file is not of the stage that stands, as Markdown."""
+    said = "".join(f"- {each.what}. {each.remedy}\n" for each in error.faults)
+    return (
+        f"`{stack}` is at another place on the ladder than its file on main says:\n\n{said}\n"
+        f"**Do not run `pulumi up -s {stack}` from main:** it would take a climb back. Merge the words that the "
+        "climb wrote, or end the climb (`scripts/scale_up.py status`). This issue closes itself once they agree.\n"
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -11,11 +12,15 @@ from infra.core.errors import TerraceError
 from infra.policy import exceptions
 from infra.policy.facts import facts_from, facts_of
 from infra.policy.judging import Finding, judge
-from infra.policy.table import RULES
+from infra.policy.table import NAME, RULES
 from infra.settings import Settings
 from ops.cost.answer import Table
+from ops.report.findings import MANDATORY
 from ops.report.findings import Finding as Told
 from ops.report.plan import Plan
+
+_COLOR, _SPACE = re.compile(r"<\{%[^%]*%\}>"), re.compile(r"\s+")
+"""The engine's own marks for colours (pulumi, sdk/go/common/diag/colors), and line breaks."""
 
 PACK = "infra/policy/pack"
 """What `--policy-pack` and the Automation API's `policy_packs` are given, from the project's root."""
@@ -49,6 +54,41 @@ def judged(plan: Plan, today: date) -> list[Told]:
         if not each.excepted
     ]
     return sorted(told, key=lambda each: not each.blocks)
+
+
+def of_packs(
+    plan: Plan, said: Sequence[Mapping[str, Any]], judged_here: Sequence[Told], *, ok: bool
+) -> list[Told]:
+    """What policy packs found that this pack's rules did not, by the engine's events; and that one blocked or failed.
+
+    A preview that ended badly is never a clean one: where nothing else blocks it, the ending itself does.
+    """
+    found = [
+        Told(
+            f"{each.get('policyPackName', '')}/{each.get('policyName', '')}",
+            str(each.get("policyPackName", "")),
+            "mandatory" if each.get("enforcementLevel") == MANDATORY else "advisory",
+            str(each.get("resourceUrn", "")),
+            _SPACE.sub(" ", _COLOR.sub("", str(each.get("message", "")))).strip(),
+            "See that pack",
+            str(each.get("enforcementLevel", MANDATORY)),
+        )
+        for each in said
+        if each.get("policyPackName") != NAME
+    ]
+    if not ok and not plan.refusals and not any(each.blocks for each in (*found, *judged_here)):
+        # What an exception says may hold a value of the stack.
+        why = "; ".join(
+            each.partition("Exception calling application")[0] or "it raised" for each in plan.stopped
+        )
+        found.append(
+            Told(
+                "policy-pack", "terrace", "critical", "",
+                f"a policy pack blocked or failed and did not say which rule: {why or 'the engine ended badly'}",
+                "Run it alone, and look: pulumi preview --policy-pack PACK", MANDATORY,
+            )
+        )  # fmt: skip
+    return found
 
 
 def data(found: Sequence[Finding]) -> list[dict[str, Any]]:

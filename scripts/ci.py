@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What the workflows do to a stack, by hand too: refuse an unannounced climb, save a plan, apply exactly that.
 
-Exit codes: 0 done, 1 the engine failed or a rule stopped it, 4 a climb without its plan, or a state that moved,
-10 drift.
+Exit codes: 0 done, 1 the engine failed or a rule stopped it, 4 another stage or climb than what stands, or a state
+that moved, 10 drift.
 """
 
 import _venv  # isort: skip  # first: the rest needs the project's environment
@@ -86,8 +86,17 @@ def apply(
 @app.command()
 @command
 def drift(*, stack: Stack = "prod") -> None:
-    """Look whether what stands is what was asked for; the differences as Markdown, exit 10 where there are any."""
-    moved = _engine(stack).differences()
+    """Look whether what stands is what was asked for; the differences as Markdown, exit 10 where there are any.
+
+    A stack that stands at another stage or climb than its file says ends with 4: nothing is to be taken back there.
+    """
+    engine = _engine(stack)
+    try:
+        ci.refuse_step(engine.deployment(), _wanted(stack))
+    except ci.RefusedError as error:
+        sys.stdout.write(ci.step_page(stack, error))
+        raise typer.Exit(Exit.BLOCKED) from error
+    moved = engine.differences()
     sys.stdout.write(ci.drift_page(stack, moved))
     if moved:
         raise typer.Exit(Exit.CHANGE)

@@ -9,7 +9,7 @@ import _venv  # isort: skip  # first: the rest needs the project's environment
 
 import os
 import sys
-from contextlib import closing
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -21,11 +21,11 @@ import yaml
 from infra.core.cost import DEFAULT, Usage, read_usage
 from infra.core.errors import Fault, TerraceError
 from infra.core.prices import PriceBook, load
-from ops import policy, stackfile
+from ops import ci, policy, stackfile
 from ops import report as reports
 from ops.adapters import preview as engine
+from ops.report.findings import Finding
 from ops.report.make import Report
-from ops.report.sticky import place
 from ops.talk import Exit, command, out, show, step, table
 from ops.talk import Output as Plain
 from tools.setup.engine import engine_environment
@@ -51,7 +51,8 @@ Findings = Annotated[
     typer.Option("--findings", help="what the rules found, as JSON; without it they are judged here"),
 ]
 Comment = Annotated[
-    Path | None, typer.Option("--comment", help="write the pull request's comment there; empty: say nothing")
+    Path | None,
+    typer.Option("--comment", help="write it as Markdown there, for tools/comment.py; empty: say nothing"),
 ]
 
 
@@ -63,6 +64,11 @@ def run(
     keep: Annotated[Path | None, typer.Option(help="keep the engine's JSON in this file")] = None,
     save_plan: Annotated[str, typer.Option(help="let the engine save its plan there, for `up --plan`")] = "",
     policy_pack: Annotated[list[str] | None, typer.Option(help="a policy pack; may be repeated")] = None,
+    refuse_step: Annotated[
+        bool,
+        typer.Option("--refuse-step", help="as workflows: a step on the ladder is a finding that blocks"),
+    ] = False,
+    carries: Annotated[str, typer.Option(help="but not this step, word for word: an approved one")] = "",
     findings: Findings = None,
     comment: Comment = None,
     book: Book = "",
@@ -73,12 +79,15 @@ def run(
     path = stackfile.path_of(ROOT, stack)
     environment = engine_environment(ROOT, os.environ, keep_pulumi=True)
     with step("preview", "the engine runs the program") as line:
-        text = engine.preview(ROOT, stack, environment, policy_packs=policy_pack or (), plan=save_plan)
+        made = engine.preview(ROOT, stack, environment, policy_packs=policy_pack or (), plan=save_plan)
         line.says(f"{path.name} against what stands")
     if keep is not None:
-        stackfile.write(keep, text)
-    plan = reports.read_preview(text, where=f"the preview of {stack}")
-    _report(plan, book, usage, findings, comment, output)
+        stackfile.write(keep, made.text)
+    plan = reports.read_preview(made.text, where=f"the preview of {stack}", packs=bool(policy_pack))
+    broken = _broken(plan, findings)
+    steps = ci.step_findings(plan, carries=carries) if refuse_step else []
+    packs = policy.of_packs(plan, made.policy, broken, ok=made.ok) if policy_pack else []
+    _report(plan, book, usage, [*steps, *packs, *broken], comment, output)
 
 
 @app.command(name="report")
@@ -98,7 +107,7 @@ def report_(
     """Report a preview that was made elsewhere. No engine and no cloud are asked."""
     standing = None if state is None else reports.read_state(_read(state), where=state.name)
     plan = reports.read_preview(_read(file), where=file.name, state=standing)
-    _report(plan, book, usage, findings, comment, output)
+    _report(plan, book, usage, _broken(plan, findings), comment, output)
 
 
 @app.command()
@@ -141,42 +150,25 @@ def compare(
     _, _, base = reports.read_recorded(text, where=before)
     head_text = _recording(stack) if after is None else _read(after)
     name, config, head = reports.read_recorded(head_text, where=str(after or "the program"))
-    _report(reports.compared(base, head, name, config), book, usage, findings, comment, output)
+    plan = reports.compared(base, head, name, config)
+    _report(plan, book, usage, _broken(plan, findings), comment, output)
 
 
-@app.command()
-@command
-def comment(
-    file: Annotated[Path, typer.Argument(help="what --comment wrote")],
-    *,
-    repository: Annotated[str, typer.Option(help="OWNER/NAME")],
-    pull_request: Annotated[int, typer.Option(min=1, help="its number")],
-    stack: Stack = "dev",
-    author: Annotated[str, typer.Option(help="whose comments count as ours")] = "github-actions[bot]",
-) -> None:
-    """Put the report under a pull request, changed in place; the token comes from GITHUB_TOKEN."""
-    from ops.adapters.github import PullRequestComments  # an HTTP client, for one verb alone
-
-    text = _read(file)
-    comments = PullRequestComments(repository, pull_request, os.environ)
-    with closing(comments), step("comment", f"{repository}#{pull_request}") as line:
-        line.says(str(place(text, stack, comments, author=author)))
+def _broken(plan: reports.Plan, findings: Path | None) -> list[Finding]:
+    if findings is None:
+        return policy.judged(plan, _today())
+    return reports.read_findings(_read(findings), where=findings.name)
 
 
 def _report(
     plan: reports.Plan,
     book: str,
     usage: Path | None,
-    findings: Path | None,
+    findings: Sequence[Finding],
     comment: Path | None,
     output: Form,
 ) -> None:
-    broken = (
-        policy.judged(plan, _today())
-        if findings is None
-        else reports.read_findings(_read(findings), where=findings.name)
-    )
-    found = reports.report(plan, today=_today(), book=_book(book), usage=_usage(usage), findings=broken)
+    found = reports.report(plan, today=_today(), book=_book(book), usage=_usage(usage), findings=findings)
     if comment is not None:
         stackfile.write(comment, reports.markdown(found))
     if output is Form.MARKDOWN:

@@ -23,6 +23,9 @@ ISSUER = "token.actions.githubusercontent.com"
 AUDIENCE = "sts.amazonaws.com"
 """What aws-actions/configure-aws-credentials asks GitHub's token for."""
 
+ON_MAIN = "ref:refs/heads/main"
+"""The end of the subject of a job on main that names no environment."""
+
 SESSION_SECONDS = 2 * 3600
 """A role's longest session; 3 600 to 43 200 s (IAM API reference, CreateRole). The slowest step is a climb's RDS."""
 
@@ -80,7 +83,13 @@ class AccountBaseline(Component):
         self.register_outputs({})
 
     def _workflow_roles(self, repository: str) -> dict[str, pulumi.Output[str]]:
-        """A role to look and one to change, for each stack; the keys are GitHub's environments."""
+        """A role to look and one to change, for each stack; the keys are GitHub's environments.
+
+        A pull request's own copy of a workflow names whatever environment it likes. So main's jobs that look name
+        none: GitHub then writes the branch into the subject, and `pull_request` for a pull request (GitHub Docs,
+        "OpenID Connect reference", example subject claims). The one environment that a pull request's subject may
+        bear is its own, and prod's asks a person first.
+        """
         provider = iam.OpenIdConnectProvider(
             "github",
             url=f"https://{ISSUER}",
@@ -91,13 +100,17 @@ class AccountBaseline(Component):
         found: dict[str, pulumi.Output[str]] = {}
         for stack in self._account.stacks:
             naming = Naming(self._context.naming.project, stack)
-            looking = [f"{stack}-preview", f"{stack}-preview-reviewed"]
-            for name, environments, statements in (
-                (f"{stack}-preview", looking, preview_statements(self._context, naming)),
-                (stack, [stack], deploy_statements(self._context, naming)),
+            for name, environment, elsewhere, statements in (
+                (
+                    f"{stack}-preview",
+                    f"{stack}-pull-request",
+                    [ON_MAIN],
+                    preview_statements(self._context, naming),
+                ),
+                (stack, stack, [], deploy_statements(self._context, naming)),
             ):
-                arn = self._role(provider.arn, repository, name, environments, statements)
-                found |= dict.fromkeys(environments, arn)
+                subjects = [f"environment:{environment}", *elsewhere]
+                found[environment] = self._role(provider.arn, repository, name, subjects, statements)
         return found
 
     def _role(
@@ -105,20 +118,20 @@ class AccountBaseline(Component):
         provider_arn: pulumi.Input[str],
         repository: str,
         name: str,
-        environments: list[str],
+        subjects: list[str],
         statements: list[dict[str, Any]],
     ) -> pulumi.Output[str]:
         physical = f"{self._context.naming.project}-{WORKFLOWS}-{name}"
         condition = {
             "StringEquals": {
                 f"{ISSUER}:aud": AUDIENCE,
-                f"{ISSUER}:sub": [f"repo:{repository}:environment:{each}" for each in environments],
+                f"{ISSUER}:sub": [f"repo:{repository}:{each}" for each in subjects],
             }
         }
         role = iam.Role(
             f"workflow-{name}",
             name=physical,
-            description=f"Workflows of {repository}, environments {', '.join(environments)}",
+            description=f"Workflows of {repository}, {', '.join(subjects)}",
             max_session_duration=SESSION_SECONDS,
             assume_role_policy=pulumi.Output.json_dumps(
                 {

@@ -220,6 +220,7 @@ GPU_WORKERS = {
 }
 GPU_SPEND = _gpu("gpu_spend_percent", _PERCENT)
 GPU_BLIND = _gpu("gpu_controller_blind", _COUNT, highest=1)
+GPU_FINDINGS = _gpu("gpu_findings", _COUNT)
 BUDGET_USED = Metric(
     "budget_used_percent",
     Space.PROJECT,
@@ -274,6 +275,7 @@ GPU_METRICS: tuple[Metric, ...] = (
     *GPU_WORKERS.values(),
     GPU_SPEND,
     GPU_BLIND,
+    GPU_FINDINGS,
 )
 
 

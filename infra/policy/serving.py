@@ -38,9 +38,9 @@ from infra.policy.judging import (
     judge_resource,
     judge_stack,
 )
-from infra.policy.table import RULES
+from infra.policy.table import NAME, RULES
 
-NAME, VERSION = "terrace", "1.0.0"
+VERSION = "1.0.0"
 LARGEST_MESSAGE_BYTES = 400 * 1024 * 1024
 """The engine's own limit (pulumi sdk, rpcutil)."""
 

@@ -10,3 +10,6 @@ RULES: tuple[AnyRule, ...] = (
     *identity.RULES,
     *stack.RULES,
 )
+
+NAME = "terrace"
+"""The policy pack's own name, in the engine's events too."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -197,7 +197,8 @@ def diff_data(found: CostDiff) -> dict[str, Any]:
 
 
 SERVICES: Mapping[str, tuple[str, ...]] = {
-    "Amazon Elastic Compute Cloud": ("ec2.", "ebs.", "nat"),
+    "Amazon Elastic Compute Cloud - Compute": ("ec2.t", "ec2.m", "ec2.g"),
+    "EC2 - Other": ("ec2.surplus-credit", "ebs.", "nat", "traffic."),
     "Amazon Virtual Private Cloud": ("ipv4", "vpce"),
     "Amazon Relational Database Service": ("rds.",),
     "Elastic Load Balancing": ("alb",),
@@ -209,19 +210,34 @@ SERVICES: Mapping[str, tuple[str, ...]] = {
     "Amazon Route 53": ("route53.",),
     "AWS WAF": ("waf.",),
     "AWS Backup": ("backup.",),
-    "AWS Data Transfer": ("traffic.",),
+    "AWS Lambda": ("lambda.",),
+    "Amazon GuardDuty": ("guardduty.",),
+    "AWS Systems Manager": ("ssm.",),
+    "AWS Budgets": ("budgets.",),
+    "RunPod": ("gpu.",),
 }
-"""Which of our price keys each line of a bill by service holds (names as Cost Explorer shows them) (verify)."""
+"""Which of our price keys each line of a bill by service holds: Cost Explorer's own names (verify).
+
+RunPod is on no bill of AWS: write its own beside.
+"""
+
+INVOICE: Mapping[str, tuple[str, ...]] = {
+    "AWS Data Transfer": ("traffic.",),
+    "Amazon Elastic Compute Cloud": ("ec2.", "ebs.", "nat", "traffic."),
+}
+"""How an invoice says the same (verify): where a bill has one of these names, it holds what it holds there."""
+
+
+def _service(key: str, bill: Collection[str]) -> str:
+    tables = {name: keys for name, keys in INVOICE.items() if name in bill} | dict(SERVICES)
+    return next((name for name, keys in tables.items() if key.startswith(keys)), key)
 
 
 def calibrate(cost: StackCost, bill: Mapping[str, Decimal], today: date) -> Answer:
     """The estimate against a month's bill, service by service; what neither knows is shown, not dropped."""
     estimated: dict[str, Span] = {}
     for line in cost.lines:
-        service = next(
-            (name for name, keys in SERVICES.items() if line.component.key.startswith(keys)),
-            line.component.key,
-        )
+        service = _service(line.component.key, bill)
         before = estimated.get(service, Span.exactly(0))
         estimated[service] = Span(
             before.low + line.monthly.low,

@@ -9,7 +9,7 @@ report(plan, ...)      the whole report (make.py), as data, Markdown or for a te
 
 from ops.report.findings import Finding, read_findings
 from ops.report.make import Report, report
-from ops.report.markdown import MARKER, markdown
+from ops.report.markdown import markdown
 from ops.report.plan import Change, Op, Plan, Refusal, of_states
 from ops.report.preview import read_preview
 from ops.report.recorded import compared, read_recorded, written
@@ -18,7 +18,6 @@ from ops.report.state import read_state
 from ops.report.terminal import data, tables, title
 
 __all__ = [
-    "MARKER",
     "Change",
     "Finding",
     "Op",

@@ -1,4 +1,4 @@
-"""The only place for the comment under a pull request: one, found again by its marker, silent without a change.
+"""The only place for a report as Markdown; tools/comment.py puts it under a pull request, folded where it is long.
 
 What stands in a preview is data from a branch that nobody has reviewed: every cell is escaped, so that no name of a
 resource makes a link, an image, a mention or a table row.
@@ -14,26 +14,18 @@ from ops.report import consequences, words
 from ops.report.make import Report
 from ops.report.plan import Change, Op
 
-MOST_CHARACTERS = 65_536
-"""The longest body of a comment that GitHub takes."""
-
-MARKER = "<!-- terrace-preview: {stack} -->"
-ROOM = 400
-"""Characters kept for the line that says what was left out."""
-
 LISTED = 12
 """Rows beyond which a table is folded."""
 
 
-def markdown(found: Report, *, whole_report: str = "the run's artifacts") -> str:
-    """The comment's text; empty where there is nothing to say. Never longer than GitHub takes."""
+def markdown(found: Report) -> str:
+    """The report's text; empty where there is nothing to say."""
     if found.silent:
         return ""
-    marker = MARKER.format(stack=re.sub(r"[^A-Za-z0-9_.-]", "", found.plan.stack))
-    lines = [marker, *_top(found)]
+    lines = [*_top(found)]
     for section in _SECTIONS:
         lines += section(found)
-    return _folded(lines, whole_report)
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def _top(found: Report) -> Iterator[str]:
@@ -209,24 +201,6 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, fold: str =
     if folded:
         yield "</details>"
         yield ""
-
-
-def _folded(lines: Sequence[str], whole_report: str) -> str:
-    """The lines, cut at the end where GitHub would refuse them; what is open is closed again."""
-    text = "\n".join(lines).rstrip() + "\n"
-    if len(text) <= MOST_CHARACTERS:
-        return text
-    kept: list[str] = []
-    length, inside = 0, False
-    for line in lines:
-        if length + len(line) + 1 > MOST_CHARACTERS - ROOM:
-            break
-        kept.append(line)
-        length += len(line) + 1
-        inside = (inside or line.startswith("<details>")) and line != "</details>"
-    closing = ["", "</details>", ""] if inside else [""]
-    left = len(lines) - len(kept)
-    return "\n".join([*kept, *closing, f"**{left:,} more lines** do not fit here: {whole_report}."]) + "\n"
 
 
 def _resource(change: Change) -> str:

@@ -87,6 +87,7 @@ class Plan:
 
     `source` says where it was read from. `engine` is False where no engine has judged it: then nobody knows what an
     update would replace. `whole` is False where unchanged resources were left out: then it has no price.
+    `stopped` is what the engine ended with when every step was known, because a policy pack blocked or failed.
     """
 
     source: str
@@ -97,6 +98,7 @@ class Plan:
     engine: bool = True
     whole: bool = True
     stack: str = ""
+    stopped: tuple[str, ...] = ()
 
     @property
     def before(self) -> list[Resource]:

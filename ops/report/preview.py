@@ -54,8 +54,14 @@ class _Steps:
     order: list[str] = field(default_factory=list)
 
 
-def read_preview(text: str, *, where: str, state: Sequence[Resource] | None = None) -> Plan:
+def read_preview(
+    text: str, *, where: str, state: Sequence[Resource] | None = None, packs: bool = False
+) -> Plan:
     """The plan in a preview; with the `state`, one that left unchanged resources out is whole again.
+
+    With policy `packs`, an error that names no resource and stands beside steps is theirs: the engine judges the
+    stack when every step is known, and says no more than "preview failed" (tried). It is `stopped` then, and all else
+    is read as ever.
 
     Raises:
         TerraceError: empty, cut off, of another form than engine 3.259 writes, or steps that its summary does not
@@ -65,6 +71,10 @@ def read_preview(text: str, *, where: str, state: Sequence[Resource] | None = No
     try:
         steps = _by_urn(raw.get("steps") or [])
         refusals, warnings = _said(raw.get("diagnostics") or [])
+        stopped: tuple[str, ...] = ()
+        if packs and steps and refusals and not any(each.urn for each in refusals):
+            stopped = tuple(each.message for each in refusals)
+            refusals = ()
         if not refusals:
             _counted(raw, steps)
         changes = [_change(each) for each in steps.values()]
@@ -85,7 +95,7 @@ def read_preview(text: str, *, where: str, state: Sequence[Resource] | None = No
         changes += [Change(Op.SAME, each, each) for each in state if each.urn not in known]
         whole = True
     stack = next((each.split("::")[0].removeprefix("urn:pulumi:") for each in steps), "")
-    return Plan(where, tuple(changes), config, refusals, warnings, whole=whole, stack=stack)
+    return Plan(where, tuple(changes), config, refusals, warnings, whole=whole, stack=stack, stopped=stopped)
 
 
 def _by_urn(raw: Iterable[Mapping[str, Any]]) -> dict[str, _Steps]:

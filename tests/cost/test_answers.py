@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -17,15 +18,19 @@ from infra.core.cost import (
     UNKNOWN,
     Basis,
     Resource,
+    Span,
+    Usage,
     price_stack,
     rounded,
     stage_cost,
     stage_resources,
 )
 from infra.core.cost.capacity import SCENARIOS, first_stage_for, requests_per_day, single_box_rps
-from infra.core.cost.gpu import Assumptions, Way, active_month, crossing, point
+from infra.core.cost.deviations import deviations
+from infra.core.cost.gpu import Assumptions, Way, active_month, crossing, crossings, point
 from infra.core.cost.platforms import platform_costs
 from infra.core.cost.sizing import break_even
+from infra.core.cost.usage import Use
 from infra.core.errors import TerraceError
 from infra.core.gpu.modes import Envelope, IdleTimeouts, Wanted
 from infra.core.prices import load
@@ -35,7 +40,7 @@ from ops import cost
 from tests.report.support import preview, update
 
 ROOT = Path(__file__).parents[2]
-SEOUL, DOCUMENT = load("seoul-2026-10"), load("document")
+SEOUL, DOCUMENT, US_EAST_1 = load("seoul-2026-10"), load("document"), load("us-east-1")
 PRICED = [stage for stage in LADDER if stage.option is not Option.ELASTIC]
 
 MICRO = {"instanceClass": "db.t4g.micro", "storageType": "gp3", "allocatedStorage": 20}
@@ -86,6 +91,61 @@ def test_a_way_of_having_a_gpu_that_always_runs_costs_the_same_at_any_load_that_
 def test_flex_never_overtakes_active_at_one_price_a_second_and_does_at_the_documents_two() -> None:
     assumed = Assumptions()
     assert crossing(SEOUL, assumed, Way.FLEX, Way.ACTIVE).per_day is None
+    two = replace(SEOUL, prices={**SEOUL.prices, "gpu.l4.active": DOCUMENT["gpu.l4.active"]})
+    turned = crossing(two, assumed, Way.FLEX, Way.ACTIVE).per_day
+    assert turned is not None
+    # A second of flex is the dearer one: it loses where its worker lives for more than 0.00013 / 0.00019 of the time.
+    for per_day, dearer in ((turned, True), (turned - 1, False)):
+        alive = point(two, assumed, per_day).monthly[Way.FLEX] / Decimal("499.32")
+        assert (alive > Decimal(13) / 19) is dearer
+
+
+def test_where_one_way_of_having_a_gpu_becomes_dearer_than_another_in_each_book() -> None:
+    found = {
+        book.name: [
+            (each.dearer, each.cheaper, None if each.per_day is None else int(each.per_day))
+            for each in crossings(book, Assumptions())
+        ]
+        for book in (SEOUL, US_EAST_1)
+    }
+    never = [(Way.API, Way.ACTIVE, None), (Way.API, Way.FLEX, None)]
+    assert found == {
+        "seoul-2026-10": [
+            (Way.FLEX, Way.ACTIVE, None), (Way.FLEX, Way.AWS, 10388), (Way.SOFT, Way.AWS, 474), *never,
+        ],
+        "us-east-1": [
+            (Way.FLEX, Way.ACTIVE, None), (Way.FLEX, Way.AWS, 1896), (Way.SOFT, Way.AWS, 209), *never,
+        ],
+    }  # fmt: skip
+    for book in (SEOUL, US_EAST_1):
+        for each in crossings(book, Assumptions()):
+            days = (each.per_day, each.per_day - 1) if each.per_day else (each.up_to,)
+            gaps = [
+                (at := point(book, Assumptions(), day)).monthly[each.dearer] > at.monthly[each.cheaper]
+                for day in days
+            ]
+            assert gaps == ([True, False] if each.per_day else [False])
+
+
+def test_where_the_document_contradicts_itself_or_the_price_list_is_said_with_cause_and_figure() -> None:
+    found = {each.where: (each.says, each.found) for each in deviations(DOCUMENT, US_EAST_1, SEOUL)}
+    assert found == {
+        "E.2, E.6: t4g.large in Seoul": ("0.0672 an hour, ~49", "0.0832 an hour, 60.74"),  # 0.0832 x 730
+        "E.6: Option A in all": ("~61", "60.71 in us-east-1, 73.51 in Seoul"),  # 60.736 + 9.12 + 3.65
+        "E.5: gp3 100 GB": ("~11.40 (0.114 a GB)", "9.12 (0.0912 a GB)"),
+        "F.2: m6g.xlarge": (
+            "~140, without lines",
+            "124.07 in us-east-1, 150.01 in Seoul",
+        ),  # 137.24 + 9.12 + 3.65
+        "D.2: Option B": ("~47", "49.01 in us-east-1, 62.19 in Seoul"),
+        "D.2: Option C": ("~102", "101.93 in us-east-1, 125.33 in Seoul"),
+        "C.1 against C.4: RunPod, always on": (
+            "50 to 100 in the table of ways, ~343 in the table of workers",
+            "499.32 by the list price, 341.64 by the document's 0.00013",
+        ),
+        "C.4: 343 a month": ("0.47 an hour x 730", "341.64"),  # 0.00013 x 3 600 x 730
+    }
+    assert all(each.cause for each in deviations(DOCUMENT, US_EAST_1, SEOUL))
 
 
 @pytest.mark.parametrize("stage", PRICED, ids=lambda stage: stage.name)
@@ -151,19 +211,54 @@ def test_the_first_ten_alarms_of_an_account_are_free() -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "monthly"),
-    [("off", "0.00"), ("flex", "0.00"), ("soft", "0.00"), ("auto", "0.00"), ("active", "499.32")],
+    [("off", "0.00"), ("flex", "0.00"), ("soft", "0.00"), ("auto", "0.00"), ("active", "504.32")],
 )
 def test_a_gpu_endpoint_is_priced_by_the_mode_of_its_envelope(wanted: str, monthly: str) -> None:
-    # One worker that always runs: 0.00019 x 3 600 x 730
-    envelope = Envelope(Wanted(wanted), 1, IdleTimeouts(5, 60, 60)).as_data()
-    priced = price_stack([Resource("urn::x::gpu", GPU, {"envelope": envelope})], SEOUL)
+    # One worker that always runs: 0.00019 x 3 600 x 730 + 50 x 0.10
+    priced = price_stack([gpu(wanted)], SEOUL)
     assert str(priced.fixed) == monthly
-    assert (len(priced.lines) == 0) == (wanted == "off")
+    assert len(priced.lines) == (0 if wanted == "off" else 2)
+
+
+def gpu(wanted: str) -> Resource:
+    envelope = Envelope(Wanted(wanted), 1, IdleTimeouts(5, 600, 60)).as_data()
+    return Resource("urn::x::gpu", GPU, {"envelope": envelope, "spec": {"disk": 50.0}})
+
+
+def test_a_worker_that_waits_is_billed_for_its_waiting_and_for_its_disk() -> None:
+    flex, soft, auto = (price_stack([gpu(each)], SEOUL).lines for each in ("flex", "soft", "auto"))
+    seconds = {
+        each: lines[0].component.quantity for each, lines in zip("fsa", (flex, soft, auto), strict=True)
+    }
+    # 600 receipts a day keep a worker that waits 600 s alive nearly always: a gap that long has chance e^-4.2.
+    assert seconds["s"].low > 10 * seconds["f"].likely
+    assert Decimal("0.97") < seconds["s"].likely / (3600 * 730) < 1
+    assert (seconds["a"].low, seconds["a"].likely) == (seconds["f"].low, seconds["f"].likely)
+    assert seconds["a"].high == seconds["s"].high
+    for lines in (flex, soft, auto):
+        assert lines[1].component.key == "gpu.disk"
+        months = lines[0].component.quantity.likely * 50 / (3600 * 730)
+        assert rounded(lines[1].component.quantity.likely) == rounded(months)
+    measured = Usage({"gpu.seconds": Use(Span.exactly(7), Basis.OBSERVED, "measured")})
+    assert price_stack([gpu("soft")], SEOUL, measured).lines[0].component.quantity == Span.exactly(7)
+
+
+def test_a_small_database_that_is_kept_busy_pays_for_surplus_credits() -> None:
+    inputs = {"instanceClass": "db.t4g.micro", "storageType": "gp3", "allocatedStorage": 20}
+    lines = price_stack([Resource("urn::x::database", "aws:rds/instance:Instance", inputs)], SEOUL).lines
+    (line,) = [each for each in lines if each.component.key == "rds.surplus-credit"]
+    # 20 points above its baseline of 10: 0.2 x 2 x 730 x 0.075
+    assert (line.monthly.low, line.monthly.likely, line.monthly.high) == (0, 0, Decimal("21.9"))
+    fixed = Resource("urn::x::d", "aws:rds/instance:Instance", {**inputs, "instanceClass": "db.m6g.large"})
+    with pytest.raises(TerraceError, match=r"db\.m6g\.large"):
+        price_stack([fixed], SEOUL)
 
 
 def test_a_gpu_endpoint_without_a_mode_is_an_error_and_not_taken_for_flex() -> None:
     with pytest.raises(TerraceError, match="its envelope has no mode"):
         price_stack([Resource("urn::x::gpu", GPU, {"workers": {"min": 1}})], SEOUL)
+    with pytest.raises(TerraceError, match="its spec names no disk"):
+        price_stack([Resource("urn::x::gpu", GPU, {**gpu("flex").inputs, "spec": {}})], SEOUL)
 
 
 def test_a_thousand_resources_add_up() -> None:

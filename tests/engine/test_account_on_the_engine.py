@@ -26,7 +26,7 @@ def test_an_account_is_prepared_seen_and_given_up_again(standing: Any) -> None:
     assert provider["Arn"].endswith(ISSUER)
     roles = standing.outputs()["workflow_roles"]
     assert roles["prod"] == "arn:aws:iam::123456789012:role/terrace-workflow-prod"
-    assert roles["dev-preview"] == roles["dev-preview-reviewed"]
+    assert roles["dev-pull-request"] == "arn:aws:iam::123456789012:role/terrace-workflow-dev-preview"
     standing.up("--expect-no-changes")
 
     standing.client("cloudtrail").stop_logging(Name=trail["TrailARN"])

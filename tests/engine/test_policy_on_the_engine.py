@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +76,47 @@ def test_a_pack_that_does_not_start_or_dies_blocks(project: Any, tmp_path: Path)
     done = project.pulumi("preview", *executable(tmp_path / "pack", "#!/bin/sh\nexit 3\n"), check=False)
     assert done.returncode != 0
     assert "pack" in done.stdout + done.stderr
+
+
+OF_ANOTHER = """#!/bin/sh
+exec "{python}" -u -c '
+from infra.policy import serving
+from infra.policy.judging import Rule, Severity
+from pulumi.runtime.proto import analyzer_pb2 as proto
+def odd(resource, facts):
+    yield "is odd"
+serving.NAME = "another"
+serving.Pack.ConfigureStack = lambda *_: proto.AnalyzerStackConfigureResponse()  # it takes every stack for prod
+{more}
+serving.serve([Rule("odd-network", "terrace", Severity.LOW, "says", "remedy", ("aws:ec2/vpc:Vpc",), odd)])
+'
+"""
+RAISES = """
+def broken(*_):
+    raise ZeroDivisionError("correcthorse")
+serving.Pack.AnalyzeStack = broken
+serving.Pack.Analyze = lambda self, *_: self._answer([])
+"""
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [("", "another/odd-network"), (RAISES, "a policy pack blocked or failed")],
+    ids=["blocks", "crashes"],
+)
+def test_a_report_ends_with_4_for_a_further_pack_that_blocks_or_crashes_and_still_says_all_else(
+    project: Any, tmp_path: Path, more: str, said: str
+) -> None:
+    python = ROOT / ".venv" / "bin" / "python"
+    _, pack = executable(tmp_path / "pack", OF_ANOTHER.format(python=python, more=more))
+    done = subprocess.run(
+        [python, "scripts/preview.py", "run", "--stack", "dev", "--policy-pack", pack, "--output", "json"],
+        cwd=ROOT, env=project.environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 4, done.stderr
+    told = json.loads(done.stdout)
+    assert any(said in each["rule"] + each["message"] for each in told["findings"] if each["blocks"])
+    assert told["cost"]
+    assert len(told["changes"]) > 50
+    assert "correcthorse" not in done.stdout + done.stderr

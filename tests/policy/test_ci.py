@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infra.core.cost import Resource
 from infra.core.errors import TerraceError
 from infra.core.transition import Standing
 from ops import ci
+from ops.report import report
+from ops.report.plan import Change, Op, Plan
 
 A = Standing("terrace", "prod", "ap-northeast-2", ("ap-northeast-2a",), "10.20.0.0/16", "single-8g", 100)
 EXPANDED = replace(A, climb_to="split", climb_phase="expanded")
@@ -116,3 +120,34 @@ def test_drift_is_told_with_what_an_up_would_do() -> None:
     page = ci.drift_page("prod", {"urn:pulumi:prod::terrace::aws:ebs/volume:Volume::data": "update"})
     assert "| update | `terrace::aws:ebs/volume:Volume::data` |" in page
     assert "as it was asked for" in ci.drift_page("prod", {})
+
+
+def test_a_preview_of_a_step_says_it_as_a_finding_that_blocks_and_hides_nothing_else() -> None:
+    split = replace(EXPANDED, climb_to="", climb_phase="")
+    for before, after, carries, found in (
+        (A, EXPANDED, "", 1), (EXPANDED, A, "", 1), (A, EXPANDED, STEP, 0), (A, split, STEP, 1), (A, A, "", 0),
+    ):  # fmt: skip
+        one, other = (Resource("guard", ci.GUARD, each.as_inputs()) for each in (before, after))
+        volume = Resource("volume", "aws:ebs/volume:Volume", {"type": "gp3", "size": 100})
+        changes = Change(Op.SAME, volume, volume), Change(Op.UPDATE, one, other)
+        findings = ci.step_findings(Plan("preview", changes, {}), carries=carries)
+        assert len(findings) == found
+        said = report(Plan("preview", changes, {}), today=date(2026, 11, 21), findings=findings)
+        assert said.blocked is bool(found)
+        assert said.cost is not None
+    one, other = (Resource("guard", ci.GUARD, each.as_inputs()) for each in (A, EXPANDED))
+    (finding,) = ci.step_findings(Plan("preview", (Change(Op.UPDATE, one, other),), {}))
+    assert "stands at single-8g, its file says single-8g to split (expanded)" in finding.message
+
+
+def test_a_new_stack_makes_no_step() -> None:
+    made = Change(Op.CREATE, None, Resource("guard", ci.GUARD, A.as_inputs()))
+    assert ci.step_findings(Plan("preview", (made,), {})) == []
+
+
+def test_drift_in_the_middle_of_a_climb_tells_nobody_to_take_it_back() -> None:
+    with pytest.raises(ci.RefusedError) as refused:
+        ci.refuse_step(state(EXPANDED), A)
+    page = ci.step_page("prod", refused.value)
+    assert "Do not run `pulumi up -s prod`" in page
+    assert "stands at single-8g to split (expanded), its file says single-8g" in page

@@ -45,6 +45,12 @@ def steps(name: str) -> list[dict[str, Any]]:
     return [step for job in jobs(name).values() for step in job["steps"]]
 
 
+def runs(name: str) -> list[str]:
+    """The lines that a workflow's scripts run, a continued one as one."""
+    scripts = (str(step.get("run", "")).replace("\\\n", " ") for step in steps(name))
+    return [line for script in scripts for line in script.splitlines()]
+
+
 def test_every_action_that_is_used_is_on_the_list_and_the_other_way_round() -> None:
     assert {step["uses"] for name in WORKFLOWS for step in steps(name) if "uses" in step} == ACTIONS
 
@@ -73,14 +79,42 @@ def test_a_fork_gets_no_cloud_no_secret_and_no_token_that_writes() -> None:
     assert WORKFLOWS["preview"]["permissions"] == {"contents": "read"}
     assert "environment" not in recorded
     assert "secrets." not in str(preview)
-    assert "head.repo.full_name == github.repository" in preview["preview"]["if"]
+    for real in (preview["preview"], jobs("preview-prod")["preview"]):
+        assert "head.repo.full_name == github.repository" in real["if"]
 
 
-def test_a_preview_of_prod_by_changed_code_waits_for_a_person() -> None:
-    assert "prod-preview-reviewed" in jobs("preview")["preview"]["environment"]
-    sensitive = next(step for step in steps("preview") if step.get("id") == "sensitive")["run"]
-    for path in ("infra", "ops", "scripts", "tools", "requirements", "pyproject.toml", ".github"):
-        assert path in sensitive.split()
+PULL_REQUESTS = "dev-pull-request", "prod-pull-request"
+HARMLESS = {"docs/**", "tests/**", "bench/**", "*.md"}
+"""What no preview runs: all else in a pull request is looked at by a person before it runs with prod's read role."""
+
+
+def test_a_pull_request_gets_prods_read_role_by_the_reviewed_environment_alone() -> None:
+    """Its own copy of any workflow may name any environment: what AWS and GitHub trust may not depend on the file."""
+    for name, workflow in WORKFLOWS.items():
+        asked = {job.get("environment") for job in jobs(name).values()} & set(PULL_REQUESTS)
+        if "pull_request" in workflow[True]:
+            for job in jobs(name).values():
+                assert "id-token" not in job.get("permissions", {}) or job["environment"] in PULL_REQUESTS
+        else:
+            assert not asked
+    assert jobs("preview")["preview"]["environment"] == "dev-pull-request"
+    assert jobs("preview-prod")["preview"]["environment"] == "prod-pull-request"
+    assert "AWS_PREVIEW_ROLE_PROD" not in str(WORKFLOWS["preview"])
+
+
+def test_whether_a_person_is_asked_is_decided_before_any_code_runs_and_by_what_is_harmless() -> None:
+    asked = WORKFLOWS["preview-prod"][True]["pull_request"]
+    assert set(asked) == {"paths-ignore"}
+    assert set(asked["paths-ignore"]) == HARMLESS
+    assert "if" in jobs("preview-prod")["preview"]
+
+
+@pytest.mark.parametrize(("name", "job"), [("up-prod", "preview"), ("drift", "look")])
+def test_what_looks_at_prod_on_main_names_no_environment_so_that_its_branch_is_its_subject(
+    name: str, job: str
+) -> None:
+    assert "environment" not in jobs(name)[job]
+    assert jobs(name)[job]["permissions"]["id-token"] == "write"
 
 
 def test_the_job_that_posts_checks_out_no_code_of_the_pull_request() -> None:
@@ -88,6 +122,22 @@ def test_the_job_that_posts_checks_out_no_code_of_the_pull_request() -> None:
         assert "ref" not in step.get("with", {})
         assert "repository" not in step.get("with", {})
         assert "pip" not in step.get("run", "")
+
+
+def test_the_reports_that_a_workflow_makes_are_those_that_the_posting_job_expects_of_it() -> None:
+    assert WORKFLOWS["preview-comment"][True]["workflow_run"]["workflows"] == list(comment.EXPECTED)
+    for workflow, expected in comment.EXPECTED.items():
+        name = next(each for each, parsed in WORKFLOWS.items() if parsed["name"] == workflow)
+        written = re.findall(r"--comment \"?report/([a-z$-]+)\.md", "\n".join(runs(name)))
+        stacks = [each.replace("$stack", stack) for each in written for stack in ("dev", "prod")]
+        assert set(stacks) == set(expected)
+
+
+def test_forks_too_see_prod_by_the_recorded_program_and_by_the_rules() -> None:
+    recorded = "\n".join(str(step.get("run", "")) for step in jobs("preview")["recorded"]["steps"])
+    loop = recorded.partition("for stack in dev prod; do")[2].partition("done")[0]
+    assert 'scripts/preview.py compare "$BASE" --stack "$stack"' in loop
+    assert 'scripts/policy.py check --stack "$stack"' in loop
 
 
 def test_prod_is_applied_from_the_saved_plan_behind_its_environment_and_one_at_a_time() -> None:
@@ -106,7 +156,17 @@ def test_every_up_is_refused_where_the_stack_would_move_on_the_ladder(name: str)
     assert "pulumi up" not in runs
 
 
-VALUES = {"STRATEGY": "rolling", "STACK": "dev"}
+def test_every_workflow_that_previews_or_looks_for_drift_refuses_a_step_on_the_ladder() -> None:
+    previews = [line for name in WORKFLOWS for line in runs(name) if "preview.py run" in line]
+    assert len(previews) == 3
+    assert all("--refuse-step" in line for line in previews)
+    (look,) = [step["run"] for step in steps("drift") if step.get("id") == "look"]
+    assert "scripts/ci.py drift" in look
+    assert '"$code" = 4' in look
+    assert '[ "$CODE" != 4 ] || exit 4' in steps("drift")[-1]["run"]
+
+
+VALUES = {"STRATEGY": "rolling", "STACK": "dev", "stack": "dev"}
 """What a variable holds that has to be of a closed list; any other is a word."""
 
 

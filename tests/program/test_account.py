@@ -159,16 +159,14 @@ def test_each_role_is_taken_by_its_own_environments_and_comes_out_by_their_names
         assert set(statement["Condition"]) == {"StringEquals"}
         assert condition["token.actions.githubusercontent.com:aud"] == "sts.amazonaws.com"
         subjects[role.inputs["name"]] = condition["token.actions.githubusercontent.com:sub"]
-    of = "repo:acme/receipts:environment"
+    of, main = "repo:acme/receipts:environment", "repo:acme/receipts:ref:refs/heads/main"
     assert subjects == {
-        "terrace-workflow-dev-preview": [f"{of}:dev-preview", f"{of}:dev-preview-reviewed"],
+        "terrace-workflow-dev-preview": [f"{of}:dev-pull-request", main],
         "terrace-workflow-dev": [f"{of}:dev"],
-        "terrace-workflow-prod-preview": [f"{of}:prod-preview", f"{of}:prod-preview-reviewed"],
+        "terrace-workflow-prod-preview": [f"{of}:prod-pull-request", main],
         "terrace-workflow-prod": [f"{of}:prod"],
     }
-    assert set(found.outputs["workflow_roles"]) == {
-        "dev", "dev-preview", "dev-preview-reviewed", "prod", "prod-preview", "prod-preview-reviewed",
-    }  # fmt: skip
+    assert set(found.outputs["workflow_roles"]) == {"dev", "dev-pull-request", "prod", "prod-pull-request"}
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -73,7 +73,7 @@ def test_it_ends_with_what_the_report_says_and_writes_the_comment(
     if "cut off" not in done.stderr:
         assert json.loads(done.stdout)["proposes"] is (code not in (0, 1) and text is not REFUSED)
         comment = (tmp_path / "comment.md").read_text()
-        assert comment.startswith("<!-- terrace-preview: ") or (code == 0 and comment == "")
+        assert comment.startswith("## Preview of ") or (code == 0 and comment == "")
 
 
 def test_a_terminal_gets_tables_of_a_hundred_columns_with_the_headline_first(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_policy_pack_is_handed_over_by_its_whole_path(
     said = engine_preview(
         tmp_path, "dev", {"PATH": f"{tmp_path}:/usr/bin:/bin"}, policy_packs=["infra/policy/pack"]
     )
-    assert f"--policy-pack {tmp_path}/infra/policy/pack" in said
+    assert f"--policy-pack {tmp_path}/infra/policy/pack" in said.text
 
 
 def test_rules_are_judged_over_the_preview_where_nobody_brings_findings(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from infra.core.cost import UNKNOWN
 from infra.core.errors import TerraceError
+from ops.policy import of_packs
 from ops.report import Op, compared, read_preview, read_recorded, read_state, written
 from tests.report import support
 from tests.report.support import BOX, INSTANCE, VOLUME, preview, replacement, same, state, step, update
@@ -153,3 +155,35 @@ def test_a_recording_comes_back_as_it_was_written_and_two_of_them_make_a_plan_wi
     for broken, said in (("", "is empty"), (text[:-30], "is cut off"), ("{}", "no recording of format 1")):
         with pytest.raises(TerraceError, match=said):
             read_recorded(broken, where="base.json")
+
+
+def test_an_error_of_no_resource_beside_whole_steps_is_a_policy_packs_where_there_is_one() -> None:
+    ended = [{"message": "error: preview failed\n", "severity": "error"}]
+    plan = read(preview(NEW, diagnostics=ended), packs=True)
+    assert (plan.stopped, plan.refusals, plan.whole) == (("preview failed",), (), True)
+    assert read(preview(NEW, diagnostics=ended)).refusals
+    assert read(preview(diagnostics=ended), packs=True).refusals
+    named = [*ended, {"message": "error: no\n", "severity": "error", "urn": f"{support.PREFIX}x::y"}]
+    assert len(read(preview(NEW, diagnostics=named), packs=True).refusals) == 2
+    with pytest.raises(TerraceError, match="it holds 1 of 2"):
+        read(preview(NEW, diagnostics=ended, changeSummary={"create": 2}), packs=True)
+
+
+def test_a_preview_that_ended_badly_blocks_even_where_no_pack_said_why() -> None:
+    plan = read(preview(NEW))
+    event = {
+        "policyPackName": "a",
+        "policyName": "b",
+        "message": "<{%fg 1%}>no<{%reset%}>\n",
+        "resourceUrn": "u",
+    }
+    advice, blocking = ({**event, "enforcementLevel": each} for each in ("advisory", "mandatory"))
+    own = {**blocking, "policyPackName": "terrace"}
+    assert of_packs(plan, [own], [], ok=True) == []
+    (one,) = of_packs(plan, [advice], [], ok=True)
+    assert (one.rule, one.message, one.blocks) == ("a/b", "no", False)
+    assert [each.rule for each in of_packs(plan, [advice], [], ok=False)] == ["a/b", "policy-pack"]
+    assert [each.rule for each in of_packs(plan, [blocking], [], ok=False)] == ["a/b"]
+    (crashed,) = of_packs(replace(plan, stopped=("Exception calling application: s3cret",)), [], [], ok=False)
+    assert crashed.blocks
+    assert "s3cret" not in crashed.message

@@ -11,7 +11,6 @@ import pytest
 
 from infra.core.errors import TerraceError
 from ops.report import data, markdown, read_findings, read_preview, report
-from ops.report.markdown import MOST_CHARACTERS
 from tests.report.support import (
     ALARM,
     BOX,
@@ -199,19 +198,6 @@ def test_a_mandatory_finding_blocks_and_advice_does_not() -> None:
 def test_a_pack_that_crashed_is_no_clean_bill(text: str) -> None:
     with pytest.raises(TerraceError, match="Did it crash"):
         read_findings(text, where="findings.json")
-
-
-def test_the_comment_begins_with_the_marker_that_finds_it_again() -> None:
-    assert markdown(made(CLIMB)).splitlines()[0] == "<!-- terrace-preview: dev -->"
-
-
-def test_a_comment_that_is_too_long_is_folded_with_its_top_kept() -> None:
-    many = [step("create", None, state("aws:iam/role:Role", f"role-{n:04}-{'x' * 60}")) for n in range(1500)]
-    said = markdown(made(preview(update(INSTANCE, "app", BOX, XLARGE), *many)))
-    assert len(said) <= MOST_CHARACTERS
-    assert "60.74" in said[:600]
-    assert said.count("<details>") == said.count("</details>")
-    assert "more lines** do not fit here" in said.splitlines()[-1]
 
 
 def test_no_name_of_a_branch_nobody_reviewed_makes_markup() -> None:

@@ -139,6 +139,11 @@ def break_even_seconds(book: PriceBook, assumed: Assumptions) -> Decimal:
     return per_receipt(book, assumed) / book["gpu.l4.flex"].usd
 
 
+def serverless_seconds(assumed: Assumptions, idle_seconds: Decimal, per_day: Decimal) -> Decimal:
+    """Billed seconds a month where a worker waits so long for the next request; `per_day` is above 0."""
+    return _serverless(assumed, idle_seconds, per_day)[0]
+
+
 def _serverless(assumed: Assumptions, idle_seconds: Decimal, per_day: Decimal) -> tuple[Decimal, Decimal]:
     """Billed seconds a month and the share of cold starts."""
     rate = per_day / SECONDS_PER_DAY

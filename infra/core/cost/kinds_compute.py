@@ -9,7 +9,7 @@ from typing import Any
 from infra.core.cost.component import Component, Priced, fixed, used
 from infra.core.cost.money import Span
 from infra.core.cost.resource import Resource
-from infra.core.cost.usage import Usage
+from infra.core.cost.usage import Usage, Use
 from infra.core.instances import INSTANCE_TYPES, InstanceType
 from infra.core.prices import HOURS_PER_MONTH
 
@@ -41,12 +41,11 @@ def instance(resource: Resource, usage: Usage) -> Iterator[Component]:
     # Unlimited is what T4g, T3 and T3a are without a word (EC2 User Guide, "Unlimited mode").
     mode = resource.value("creditSpecification.cpuCredits", "unlimited")
     if kind is not None and kind.burstable and mode == "unlimited":
-        yield surplus_credits(kind, usage)
+        yield surplus_credits(kind, usage["cpu.percent"], "ec2.surplus-credit")
 
 
-def surplus_credits(kind: InstanceType, usage: Usage) -> Component:
+def surplus_credits(kind: InstanceType, use: Use, key: str) -> Component:
     """vCPU-hours above the baseline, from the mean CPU: what `unlimited` costs where credits do not last."""
-    use = usage["cpu.percent"]
     baseline = Decimal(kind.baseline_percent or 0)
 
     def hours(percent: Decimal) -> Decimal:
@@ -54,7 +53,7 @@ def surplus_credits(kind: InstanceType, usage: Usage) -> Component:
 
     amount = Span(hours(use.amount.low), hours(use.amount.likely), hours(use.amount.high))
     why = f"mean CPU above {baseline} %: {use.why}"
-    return Component("surplus CPU credits", "ec2.surplus-credit", amount, use.basis, why)
+    return Component("surplus CPU credits", key, amount, use.basis, why)
 
 
 def disk(

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
 from infra.core.cost.component import Component, Priced, fixed, used
+from infra.core.cost.kinds_compute import surplus_credits
 from infra.core.cost.resource import Resource
 from infra.core.cost.usage import Usage
+from infra.core.instances import INSTANCE_TYPES
 
 
 def _database(resource: Resource, usage: Usage) -> Iterator[Component]:
-    """Hours and GiB (both doubled over two zones), backups beyond its size, its managed secret, a public address."""
+    """Hours and GiB (both doubled over two zones), backups beyond its size, secret, address, CPU credits."""
     name = str(resource.value("instanceClass"))
     several = ".multi-az" if resource.value("multiAz", default=False) else ""
     storage = resource.value("storageType", "gp2")
@@ -22,6 +24,10 @@ def _database(resource: Resource, usage: Usage) -> Iterator[Component]:
     if resource.value("manageMasterUserPassword", default=False):
         # The secret is billed like any other (RDS User Guide, "Password management with AWS Secrets Manager").
         yield fixed("managed master secret", "secrets.secret")
+    kind = INSTANCE_TYPES.get(name.removeprefix("db."))
+    if kind is not None and kind.burstable:
+        # T4g databases are always unlimited (RDS User Guide, "DB instance class types").
+        yield surplus_credits(kind, usage[f"rds.cpu.percent@{resource.name}"], "rds.surplus-credit")
     yield used("backups beyond its size", "rds.backup", usage, f"rds.backup.gib@{resource.name}")
 
 

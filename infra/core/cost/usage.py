@@ -65,6 +65,7 @@ ASSUMED: Mapping[str, Use] = {
     "s3.get.ten-thousand": _assumed("0.2", "2", "10", "each upload is read a few times"),
     "snapshots.gib": _assumed("5", "20", "100", "written blocks of the data volume, kept 7 days and 4 weeks"),
     "backup.gib": _assumed("5", "20", "100", "written blocks of the data volume"),
+    "rds.cpu.percent": _assumed("2", "5", "30", "18 000 requests a month; one bad query keeps a small database busy"),
     "rds.backup.gib": _assumed("0", "0", "10", "free up to the size of the database"),
     "kms.ten-thousand": _assumed("0.5", "2", "10", "bucket keys keep requests few"),
     "secrets.ten-thousand": _assumed("0", "0.01", "0.1", "read at each start"),
@@ -130,6 +131,7 @@ def name_is_a_share(path: str) -> bool:
     name = path.rpartition("observed.")[2].partition("@")[0]
     return name in (
         "cpu.percent",
+        "rds.cpu.percent",
         "alb.lcu",
         "s3.gib",
         "snapshots.gib",
