@@ -41,10 +41,10 @@ matrix: setup ## every kill of every climb: 738 cases, hours; a part: docs/scali
 bench: setup ## measure previews, updates, memory and boxes, and print the ratios
 	$(BIN)/python -m bench $(ARGS)
 
-preview: setup ## what STACK=dev would change and cost, in this shell's cloud or the embedded one
+preview: setup ## what STACK=dev would change, cost and break, in this cloud or the embedded one
 	@if [ -z "$$PULUMI_BACKEND_URL" ]; then where="$$($(BIN)/python scripts/local.py env)" || exit 1; eval "$$where"; \
 	  pulumi stack init --no-select $(STACK) >/dev/null 2>&1 || :; fi; \
-	$(BIN)/python scripts/preview.py run --stack $(STACK) $(ARGS) || [ $$? = 10 ]
+	$(BIN)/python scripts/preview.py run --stack $(STACK) --policy-pack infra/policy/pack $(ARGS) || [ $$? = 10 ]
 
 demo: setup ## a stage standing on the embedded cloud, its page fetched, its cost shown
 	$(BIN)/python scripts/demo.py $(ARGS)

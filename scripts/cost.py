@@ -226,9 +226,9 @@ def _is_file(name: str) -> bool:
 
 
 def _price(resources: list[Resource], book: PriceBook, usage: Usage) -> StackCost:
-    """Their price; what has none blocks."""
+    """Their price; what has none blocks, and is named where the book is one to compare by."""
     try:
-        return price_stack(resources, book, usage)
+        return price_stack(resources, book, usage, known_only=True)
     except TerraceError as error:
         fail(error, Exit.BLOCKED)
 

@@ -103,6 +103,7 @@ def cost_tables(title: str, cost: StackCost, compared: Decimal | None, today: da
     total = cost.total
     notes = (
         f"In all {usd(total.likely)} ({usd(total.low)} to {usd(total.high)}), before tax.",
+        *lacks(cost),
         about(cost.book, today),
     )
     return (
@@ -111,9 +112,18 @@ def cost_tables(title: str, cost: StackCost, compared: Decimal | None, today: da
     )
 
 
+def lacks(*costs: StackCost) -> list[str]:
+    """What a reference book has no price for, in words; nothing where it has all."""
+    named = sorted({each for cost in costs for each in cost.lacking})
+    return (
+        [f"Without what the book {costs[0].book.name} has no price for: {', '.join(named)}."] if named else []
+    )
+
+
 def cost_data(cost: StackCost) -> dict[str, Any]:
     """A priced stack for programs."""
     return {
+        "lacking": list(cost.lacking),
         "fixed": cost.fixed,
         "total": span_data(cost.total),
         "used": span_data(cost.used),
@@ -169,6 +179,7 @@ def diff_table(found: CostDiff, title: str, today: date) -> Table:
         (2, 3, 4),
         (
             f"After: {usd(total.low)} to {usd(total.high)}; {found.resting_on_use} lines rest on use.",
+            *lacks(found.before, found.after),
             about(found.after.book, today),
         ),
     )
@@ -182,6 +193,7 @@ def diff_data(found: CostDiff) -> dict[str, Any]:
         "after": span_data(found.after.total),
         "delta": found.delta,
         "percent": found.percent,
+        "lacking": sorted({*found.before.lacking, *found.after.lacking}),
         "lines": [
             {
                 "sign": each.sign,
@@ -276,7 +288,11 @@ def calibrate(cost: StackCost, bill: Mapping[str, Decimal], today: date) -> Answ
         ("service", "estimate", "P10 to P90", "bill", "off", ""),
         tuple(rows),
         (1, 2, 3, 4),
-        ("Write what was measured into a usage file (--usage), and ask again.", about(cost.book, today)),
+        (
+            "Write what was measured into a usage file (--usage), and ask again.",
+            *lacks(cost),
+            about(cost.book, today),
+        ),
     )
     return Answer((table,), {"book": cost.book.name, "services": data, "billed": whole})
 

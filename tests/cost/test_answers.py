@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from infra.core.cost import (
     DEFAULT,
@@ -47,6 +49,18 @@ MICRO = {"instanceClass": "db.t4g.micro", "storageType": "gp3", "allocatedStorag
 ROOT_20, ROOT_30 = ({"rootBlockDevice": {"volumeSize": size, "volumeType": "gp3"}} for size in (20, 30))
 
 GPU = "pulumi-python:dynamic/gpu:Endpoint"
+
+
+def cli(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """scripts/cost.py, in this process."""
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    if (known := sys.modules.get("terrace_scripts_cost")) is None:
+        spec = importlib.util.spec_from_file_location("terrace_scripts_cost", ROOT / "scripts" / "cost.py")
+        assert spec is not None
+        assert spec.loader is not None
+        known = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(known)
+    return known.app
 
 
 def script(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -393,3 +407,54 @@ def test_stages_states_and_previews_are_compared_by_the_same_command(tmp_path: P
     refused = script("diff", str(tmp_path / "state.json"))
     assert refused.returncode == 1
     assert "holds no change by itself" in refused.stderr
+
+
+BOOKS = "document", "us-east-1", "seoul-2026-10"
+ANSWERS: dict[str, tuple[str, ...]] = {
+    "stage": ("split",), "ladder": (), "options": (), "gpu": (), "instance": (), "capacity": (),
+    "diff": ("single-8g", "private"), "calibrate": ("single-8g",), "stack": (),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("book", BOOKS)
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_every_answer_is_given_by_every_book(
+    book: str, answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {
+        "calibrate": '"AmazonCloudWatch": "3.00"',
+        "stack": preview(update("aws:ec2/eip:Eip", "a", {}, {})),
+    }
+    given = list(ANSWERS[answer])
+    if text := files.get(answer):
+        (tmp_path / "given.json").write_text(text)
+        given.append(str(tmp_path / "given.json"))
+    done = CliRunner().invoke(cli(monkeypatch), [answer, *given, "--book", book, "--output", "json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("book", "before", "after", "lacking"),
+    [
+        ("us-east-1", "split", "private", {"records delivered (logs.vended)"}),
+        ("document", "split", "private", {"public IPv4 address (ipv4)", "encryption key (kms.key)"}),
+        ("seoul-2026-10", "split", "private", set()),
+    ],
+)
+def test_a_difference_names_what_a_reference_book_lacks_and_no_other_book_may_lack_anything(
+    book: str, before: str, after: str, lacking: set[str]
+) -> None:
+    one, other = (
+        price_stack(stage_resources(listed(name)), load(book), known_only=True) for name in (before, after)
+    )
+    answer = cost.diff(one, other, "climb", date(2026, 11, 21))
+    assert lacking <= set(answer.data["lacking"])
+    assert bool(answer.data["lacking"]) == bool(lacking)
+    assert any("has no price for" in note for note in answer.tables[0].notes) == bool(lacking)
+    if book != "seoul-2026-10":
+        with pytest.raises(TerraceError, match="has no price for"):
+            price_stack(stage_resources(listed(before)), load(book))
+    thinner = replace(SEOUL, prices={key: each for key, each in SEOUL.prices.items() if key != "ipv4"})
+    with pytest.raises(TerraceError, match="ipv4"):
+        price_stack(stage_resources(listed(before)), thinner, known_only=True)

@@ -45,6 +45,8 @@ class StackCost:
     book: PriceBook
     lines: tuple[CostLine, ...]
     free: int = 0
+    lacking: tuple[str, ...] = ()
+    """Components that a reference book has no price for, by name and key; never of a book that prices stacks."""
 
     @property
     def fixed(self) -> Decimal:
@@ -73,8 +75,12 @@ class StackCost:
         return found
 
 
-def price_stack(resources: Iterable[Resource], book: PriceBook, usage: Usage = DEFAULT) -> StackCost:
+def price_stack(
+    resources: Iterable[Resource], book: PriceBook, usage: Usage = DEFAULT, *, known_only: bool = False
+) -> StackCost:
     """What those resources cost.
+
+    With `known_only` what a reference book lacks is left out and named in `lacking`: such a book is for comparing.
 
     Free quantities of an account (alarms, metrics, logs) are given to the first lines of a key, in the order of URNs.
 
@@ -92,10 +98,15 @@ def price_stack(resources: Iterable[Resource], book: PriceBook, usage: Usage = D
             continue
         pairs += [(resource, component) for component in _components(resource, usage, faults)]
     pairs += [(Resource(WHOLE_STACK, WHOLE_STACK), each) for each in _whole(listed, usage)]
+    lacking: tuple[str, ...] = ()
+    if known_only and book.reference:
+        named = {f"{each.name} ({each.key})" for _, each in pairs if each.key not in book.prices}
+        lacking = tuple(sorted(named))
+        pairs = [pair for pair in pairs if pair[1].key in book.prices]
     lines = tuple(_lines(pairs, book, faults))
     if faults:
         raise TerraceError(*faults, summary="The stack cannot be priced; a missing price is never 0.")
-    return StackCost(book, lines, free)
+    return StackCost(book, lines, free, lacking)
 
 
 def _components(resource: Resource, usage: Usage, faults: list[Fault]) -> list[Component]:
