@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +38,7 @@ def local(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @contextmanager
-def loaded(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def loaded(name: str, monkeypatch: pytest.MonkeyPatch) -> Generator[Any]:
     before = signal.getsignal(signal.SIGINT)
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     spec = importlib.util.spec_from_file_location(f"{name}_script", ROOT / "scripts" / f"{name}.py")
