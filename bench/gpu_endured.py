@@ -147,7 +147,7 @@ def endure(hours: int, seed: int = 7, share: float = 0.01) -> dict[str, Any]:
         _tried(lambda: api.create(body))
     (endpoint,) = double.endpoints
     jobs = Jobs(caller, f"http://runpod.test/v2/{found[0].id}", sleep=lambda _: None)
-    budget = 150.0  # a month of this trace costs some 210: the budget is met after three weeks
+    budget = 150.0
     plan = Plan(endpoint.id, envelope, budget, float(definition.execution_timeout_seconds))
     journal, store = Silent(Path()), InMemory()
     controller = Controller(api, jobs, store, journal, plan, policy, "bench", lambda: world.now)
