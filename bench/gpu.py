@@ -125,6 +125,14 @@ def _target(value: float, target: float) -> str:
     return f"<= {target}" + ("" if value <= target else f": missed by {value - target:.3f}")
 
 
+def _counts(row: Outcome) -> tuple[float | None, ...]:
+    return row.wait_p50_seconds, row.wait_p95_seconds, row.cold_starts, row.flips
+
+
+def _plain(value: float | None) -> str:
+    return "" if value is None else f"{value:.0f}"
+
+
 def main() -> None:
     """The table alone."""
     rows = compare()
@@ -134,8 +142,7 @@ def main() -> None:
     for each in rows:
         print(
             f"{each.trace:<14}{each.policy:<20}{each.total_usd:>10.2f}{each.total_usd / best[each.trace]:>10.3f}"
-            f"{each.cost_usd:>10.2f}{each.wait_p50_seconds:>10.0f}{each.wait_p95_seconds:>10.0f}"
-            f"{each.cold_starts:>10}{each.flips:>10}"
+            f"{each.cost_usd:>10.2f}" + "".join(f"{_plain(value):>10}" for value in _counts(each))
         )
 
 

@@ -168,13 +168,13 @@ class Served:
 
 
 @contextmanager
-def served(directory: Path, stage: str = "single-8g") -> Generator[Served]:
-    """Option A standing, its box prepared, v1 serving."""
+def served(directory: Path, stage: str = "single-8g", **settings: Any) -> Generator[Served]:
+    """Option A standing with those settings, its box prepared, v1 serving."""
     with Cloud(directory / "cloud", cache=CACHE, boxes=True) as cloud:
         if cloud.without_boxes:
             raise RuntimeError(f"no boxes: {cloud.without_boxes}")
         with environment(cloud):
-            project = option_a(directory / "project", cloud, stage)
+            project = option_a(directory / "project", cloud, stage, **settings)
             project.stand()
             made = Served(directory, cloud, project, project.outputs())
             assert cloud.machines is not None

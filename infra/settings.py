@@ -276,6 +276,10 @@ class App(_Model):
     secrets: tuple[Variable, ...] = Field(
         default=(), description="names of secret ones; values by `scripts/account.py set NAME`"
     )
+    worker: bool = Field(
+        default=False,
+        description="background jobs beside the backend: its jar once more, with the profile worker",
+    )
 
 
 class Budget(_Model):

@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any, Protocol
 
 from infra.core import alarms as core
-from infra.core import slo
+from infra.core import notice, slo
 from infra.core.burn import PERIOD_DAYS
 from infra.core.errors import Fault, TerraceError, nearest
 from infra.core.metrics import BUDGET_LEFT, DEPLOYING, Metric
@@ -197,19 +197,65 @@ def no_alarms(stack: str) -> TerraceError:
     )
 
 
-def explain(facts: Facts, name: str) -> core.Alarm:
-    """The definition of an alarm by its name, with or without its level.
+def explain(facts: Facts, name: str) -> dict[str, str]:
+    """What an alarm is, in words: one with or without its level, or a composite.
 
     Raises:
         TerraceError: there is none of that name in this stack.
     """
-    made = {alarm.name: alarm for alarm in core.alarm_set(facts).alarms}
+    made = core.alarm_set(facts)
+    alarms = {alarm.name: alarm for alarm in made.alarms}
+    composites = {composite.name: composite for composite in made.composites}
+    if name in composites:
+        return _explained_composite(composites[name], made)
     for candidate in (name, *(f"{name}-{severity.value}" for severity in Severity), f"app-{name}-warn"):
-        if candidate in made:
-            return made[candidate]
+        if candidate in alarms:
+            return _explained(alarms[candidate], made)
     raise TerraceError(
-        Fault(name, "is no alarm of this stack", f"scripts/watch.py status lists them{nearest(name, made)}")
+        Fault(
+            name,
+            "is no alarm of this stack",
+            f"scripts/watch.py status lists them{nearest(name, {**alarms, **composites})}",
+        )
     )
+
+
+def _explained(alarm: core.Alarm, made: core.AlarmSet) -> dict[str, str]:
+    held = f"{alarm.datapoints} of {alarm.periods} × {alarm.period_seconds} s"
+    side = "above" if "Greater" in alarm.comparison else "below"
+    spoken = [each.name for each in made.composites if alarm.name in each.members]
+    found = {
+        "alarm": alarm.name,
+        "title": alarm.title,
+        "metric": ", ".join(f"{part.statistic} of {part.metric.name}" for part in alarm.parts),
+        "published by": ", ".join(dict.fromkeys(part.metric.by for part in alarm.parts)),
+        "expression": alarm.expression,
+        "speaks when": f"{side} {alarm.value.normalize():f}, {held}",
+        "tells": ("by itself" if alarm.notifies else "")
+        + (" and " if alarm.notifies and spoken else "")
+        + (f"through {', '.join(spoken)}" if spoken else "" if alarm.notifies else "nobody"),
+        "missing data": alarm.missing,
+        "warm-up": f"{alarm.warm_up_minutes} min after creation and every change"
+        if alarm.warm_up_minutes
+        else "",
+        "severity": alarm.severity.value,
+        "means": alarm.means,
+        "do": alarm.do,
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def _explained_composite(composite: core.Composite, made: core.AlarmSet) -> dict[str, str]:
+    return {
+        "alarm": composite.name,
+        "title": composite.title,
+        "speaks when": "one of these does: " + "; ".join(notice.members(composite, made.alarms)),
+        "members": ", ".join(" and ".join(group) for group in composite.any_of),
+        "held back": f"during a deploy or a climb, and {composite.extension_seconds} s after it",
+        "severity": composite.severity.value,
+        "means": composite.means,
+        "do": composite.do,
+    }
 
 
 _NONE = Standing("", "ABSENT", None, "", None, {})

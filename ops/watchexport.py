@@ -205,7 +205,7 @@ def exporter(standing: Standing) -> dict[str, Any]:
 
 
 def rules(standing: Standing) -> dict[str, Any]:
-    """Alerting rules for Prometheus: one for each alarm that tells somebody, and one for each composite."""
+    """Alerting rules for Prometheus: one for each threshold, and one for each pair of a burn rate's windows."""
     by_name = {alarm.name: _expression(alarm, standing) for alarm in standing.alarms.alarms}
     listed = [
         {
@@ -220,7 +220,7 @@ def rules(standing: Standing) -> dict[str, Any]:
             },
         }
         for alarm in standing.alarms.alarms
-        if alarm.notifies
+        if alarm.notifies or alarm.threshold is not None
     ]
     # Both windows of a burn rate speak together, which in CloudWatch a composite says.
     pairs = [

@@ -85,7 +85,9 @@ def set_secret(name: str, *, stack: Stack = "prod") -> None:
     port, _ = _account(stack)
     value = getpass.getpass(f"{name}: ") if sys.stdin.isatty() else sys.stdin.read().removesuffix("\n")
     parameter = account.fill_secret(port, ROOT, stack, project_name(ROOT), name, value)
-    err.print(f"{parameter} is set; boxes read it at their next reload", markup=False)
+    err.print(
+        f"{parameter} is set. On each box: sudo terrace-settings --restart (docs/runbook.md)", markup=False
+    )
 
 
 @app.command()

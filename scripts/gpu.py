@@ -8,7 +8,6 @@ import socket
 import sys
 import time
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -20,7 +19,7 @@ from infra.clients.runpod import RunPod
 from infra.clients.runpod_key import KEY_PARAMETER, find_key
 from infra.core.errors import Fault, TerraceError
 from infra.core.gpu.decide import Override
-from infra.core.gpu.definition import load, load_policy
+from infra.core.gpu.definition import FILE, load, load_policy
 from infra.core.gpu.modes import Mode
 from infra.core.gpu.traces import SHAPES, make
 from infra.core.naming import Naming
@@ -33,8 +32,9 @@ from ops import stackfile
 from ops.adapters.aws_account import AwsAccount
 from ops.adapters.gpu import PublishedDigests
 from ops.gpu import compared
-from ops.gpu.bill import HEAD, Bill
+from ops.gpu.bill import HEAD, Bill, counted
 from ops.gpu.images import prepare
+from ops.gpu.pin import KEYS as PINNED
 from ops.gpu.pin import pin as pin_digests
 from ops.gpu.report import chart
 from ops.gpu.report import report as make_report
@@ -69,6 +69,8 @@ def status(*, stack: Stack = "dev", output: Out = Output.TABLE) -> None:
         "name": endpoint.name,
         "set": str(endpoint.workers),
         "mode": document.state.mode.value,
+        "why": document.why,
+        "findings": list(document.findings),
         "workers": [f"{each.id} {each.status.value}" for each in workers],
         "queued": health.queued,
         "in_progress": health.in_progress,
@@ -172,7 +174,7 @@ def invoke(
     made = prepare(picture, largest_pixels=definition.largest_pixels)
     naming, region, found = _given(stack)
     _, jobs = clients(naming, found, region=region, transport=HttpxTransport())
-    reader = Reader(jobs, definition, found.policy.cold_start_seconds)
+    reader = Reader(jobs, definition, found.policy.cold_start_seconds, found.policy.zone)
     with step("receipt", "a worker reads it; a cold start takes minutes") as line:
         at_work = [job]
         try:
@@ -241,14 +243,28 @@ def bill(
     days: Annotated[int, typer.Option(min=1, max=366, help="how far back")] = 30,
     output: Out = Output.TABLE,
 ) -> None:
-    """Show what RunPod has billed, beside what the controller has counted this month."""
+    """Show what RunPod has billed, beside what the controller has counted this month; 1 where they disagree.
+
+    Compared are the GPU's hours from the controller's first look of the month to its last. Disk and fee are billed
+    beside them and are in no budget here.
+    """
     naming, region, found = _given(stack)
     api, _ = clients(naming, found, region=region, transport=HttpxTransport())
-    now = datetime.now(UTC)
-    records = api.billing(start=now - timedelta(days=days), end=now, endpoint_id=found.plan.endpoint_id)
-    counted = S3Store(found.bucket, region).load()[0].money
-    made = Bill(records, counted.month, Decimal(str(counted.usd)))
-    show(made.as_data(), table(HEAD, made.rows(), right=(1, 2, 3)), output)
+    now, endpoint = datetime.now(UTC), found.plan.endpoint_id
+    records = api.billing(start=now - timedelta(days=days), end=now, endpoint_id=endpoint)
+    count, hours = counted(S3Store(found.bucket, region).load()[0]), []
+    if count is not None:
+        hours = api.billing(start=count.start, end=count.end, bucket="hour", endpoint_id=endpoint)
+    made = Bill(records, hours, count)
+    show(made.as_data(), table(HEAD, made.rows(), right=(1, 2, 3, 4)), output)
+    if count is None:
+        err.print("Nothing is counted yet: the controller has not looked", markup=False)
+    if count is not None and made.disagrees:
+        said = f"{made.difference_usd:+.2f} USD: {made.billed_usd:.2f} were billed, {count.usd:.2f} counted"
+        remedy = (
+            "Was the controller away, is usd_per_second of runpod/policy.yaml the rate, is the bill late?"
+        )
+        raise TerraceError(Fault("bill and count differ by", said, remedy))
 
 
 @app.command()
@@ -271,8 +287,7 @@ def simulate(
         raise TerraceError(Fault("runpod/endpoint.yaml", "has no idle timeouts", "Scale by QUEUE_DELAY"))
     made = make(shape, users=users, days=days, seed=seed, share=share, most_workers=workers)
     found = compared.compare(made, policy, definition.idle_timeouts)
-    if (most := max(made.minutes)) > compared.LARGEST_MINUTE:
-        said = f"The optimum is computed up to {compared.LARGEST_MINUTE} requests a minute; here are {most}"
+    if said := compared.too_large(made, policy):
         err.print(said, markup=False)
     shown = table(compared.HEAD, compared.rows(found), right=tuple(range(1, 8)))
     show(compared.as_data(found), shown, output)
@@ -318,13 +333,27 @@ def registry(name: str, username: str, *, stack: Stack = "dev") -> None:
 
 @app.command()
 @command
-def pin() -> None:
-    """Write the publishers' digests and the model's revision into runpod/endpoint.yaml."""
+def pin(
+    *,
+    only: Annotated[
+        list[str] | None, typer.Option(help=f"one of {', '.join(PINNED)}; may be repeated")
+    ] = None,
+    file: Annotated[Path, typer.Option(help="the definition that is written")] = FILE,
+) -> None:
+    """Write the publishers' digests and the model's revision into runpod/endpoint.yaml.
+
+    The image's own digest is there once the workflow gpu-image has pushed it: `--only image.digest` then, so that the
+    model's revision stays the one that the image was built from.
+    """
     with step("pin", "asking the registry and the model hub") as line:
-        changed = pin_digests(PublishedDigests())
-        line.says("nothing is newer" if not changed else ", ".join(changed))
-    for name, value in changed.items():
+        made = pin_digests(PublishedDigests(), path=file, only=only or ())
+        line.says(", ".join(made.changed) or "nothing is newer")
+    for name, value in made.changed.items():
         err.print(f"  {name}: {value}", markup=False)
+    for name, why in made.waiting.items():
+        err.print(f"  {name} waits: {why}", markup=False, soft_wrap=True)
+    if made.failed:
+        raise TerraceError(*made.failed)
 
 
 @key_app.command(name="set")

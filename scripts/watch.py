@@ -70,25 +70,8 @@ def status(
 @app.command()
 @command
 def explain(name: str, *, stack: Stack = "dev", output: Format = Output.TABLE) -> None:
-    """What an alarm watches, what it means, and what to do. No call of the API."""
-    alarm = watch.explain(_settings(stack).facts, name)
-    held = f"{alarm.datapoints} of {alarm.periods} × {alarm.period_seconds} s"
-    facts = {
-        "alarm": alarm.name,
-        "title": alarm.title,
-        "metric": ", ".join(f"{part.statistic} of {part.metric.name}" for part in alarm.parts),
-        "published by": ", ".join(dict.fromkeys(part.metric.by for part in alarm.parts)),
-        "expression": alarm.expression,
-        "speaks when": f"{'above' if 'Greater' in alarm.comparison else 'below'} {alarm.value.normalize():f}, {held}",
-        "missing data": alarm.missing,
-        "warm-up": f"{alarm.warm_up_minutes} min after creation and every change"
-        if alarm.warm_up_minutes
-        else "",
-        "severity": alarm.severity.value,
-        "means": alarm.means,
-        "do": alarm.do,
-    }
-    facts = {key: value for key, value in facts.items() if value}
+    """What an alarm or a composite (scale-up-review) watches and means, and what to do. No call of the API."""
+    facts = watch.explain(_settings(stack).facts, name)
     show(facts, table(("", ""), list(facts.items())), output)
 
 

@@ -63,7 +63,7 @@ class Alarms(Component):
             alarm.name: self._metric_alarm(alarm, watched.get(alarm.subject, {})) for alarm in alarms.alarms
         }
         for composite in alarms.composites:
-            self._composite(composite, made)
+            self._composite(composite, alarms, made)
         self._dashboard(alarms, watched, [alarm.arn for alarm in made.values()])
         self.names = {
             name: context.naming.physical(name)
@@ -148,13 +148,15 @@ class Alarms(Component):
             ),
         ]
 
-    def _composite(self, composite: Composite, made: Mapping[str, cloudwatch.MetricAlarm]) -> None:
+    def _composite(
+        self, composite: Composite, alarms: AlarmSet, made: Mapping[str, cloudwatch.MetricAlarm]
+    ) -> None:
         physical = self._context.naming.physical
-        needed = {name for group in composite.any_of for name in group} | {composite.suppressor}
+        needed = {*composite.members, composite.suppressor}
         cloudwatch.CompositeAlarm(
             composite.name,
             alarm_name=physical(composite.name),
-            alarm_description=notice.of_composite(composite, self._about),
+            alarm_description=notice.of_composite(composite, alarms.alarms, self._about),
             alarm_rule=composite.rule(physical("")),
             alarm_actions=[self._topic],
             ok_actions=[self._topic],

@@ -77,6 +77,7 @@ class HostFiles(Component):
             "data_volume_id": data_volume_id or "",
             "key_arn": key_arn,
             "gpu": settings.gpu.mode is not Wanted.OFF,
+            "worker": settings.app.worker,
             "account_id": context.account_id,
             "budget_usd": f"{settings.budget.usd:f}" if settings.budget else "",
             "gpu_budget_usd": "" if settings.gpu.mode is Wanted.OFF else f"{settings.gpu.budget_usd:f}",

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from infra.core import metrics, slo
-from infra.core.burn import SLOWEST, alarm_name
-from infra.core.metrics import LogFilter, Metric, Subject
+from infra.core.burn import alarm_name
+from infra.core.metrics import LogFilter, Metric, Subject, role_of
 from infra.core.shape import Box
 from infra.core.thresholds import TABLE, Facts, Level, Severity, Threshold
 
@@ -16,6 +16,10 @@ DEPLOYING = "deploying"
 """The suppressor: deploys and climbs put this metric to 1 for as long as they last."""
 SUPPRESSOR_METRIC = metrics.DEPLOYING
 
+
+WAIT_SECONDS = 60
+"""How long a composite waits for its suppressor. A deploy or climb says that it is under way before it changes
+anything, which is seen within a minute; a person is told a minute after the member at the latest."""
 
 TARGETS = ("targets-frontend", "targets-backend")
 """The balancer's target groups."""
@@ -64,12 +68,18 @@ class Composite:
     name: str
     any_of: tuple[tuple[str, ...], ...]
     title: str
+    means: str
     do: str
     severity: Severity
     suppressed: bool
     suppressor: str = f"stack-{DEPLOYING}"
-    wait_seconds: int = 120
+    wait_seconds: int = WAIT_SECONDS
     extension_seconds: int = 600
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The logical names that it is over, once each."""
+        return tuple(dict.fromkeys(name for group in self.any_of for name in group))
 
     def rule(self, prefix: str) -> str:
         """The rule in CloudWatch's words, over the physical names: `prefix` and logical name."""
@@ -90,13 +100,9 @@ class AlarmSet:
     """Metric filters on the access log that the stack needs."""
 
     def metrics(self) -> list[Metric]:
-        """Every metric that an alarm reads or a dashboard shows, once."""
+        """Every metric that an alarm reads or a filter makes, once."""
         read = [part.metric for alarm in self.alarms for part in alarm.parts]
-        names = {alarm.name for alarm in self.alarms}
-        left = [each for name, each in metrics.BUDGET_LEFT.items() if alarm_name(name, SLOWEST) in names]
-        return list(
-            dict.fromkeys([*read, *(each.metric for each in self.filters), metrics.CONCURRENT, *left])
-        )
+        return list(dict.fromkeys([*read, *(each.metric for each in self.filters)]))
 
 
 def alarm_set(facts: Facts) -> AlarmSet:
@@ -104,22 +110,23 @@ def alarm_set(facts: Facts) -> AlarmSet:
     alarms = [alarm for threshold in TABLE for alarm in _of(threshold, facts)]
     burns, groups, notes = _burn_alarms(facts)
     alarms += [*burns, _suppressor()]
-    reviews = tuple(
-        (alarm.name,)
-        for alarm in alarms
-        if alarm.severity is Severity.REVIEW and alarm.threshold is not None and alarm.threshold.reviews
-    )
+    # What the review says is said once, and held back by a deploy or climb: its members tell nobody by themselves.
+    alarms = [replace(each, notifies=each.notifies and not _reviews(each)) for each in alarms]
+    reviews = tuple((alarm.name,) for alarm in alarms if _reviews(alarm))
     down = tuple((alarm.name,) for alarm in alarms if alarm.threshold is not None and alarm.threshold.down)
     return AlarmSet(
         tuple(alarms),
         (
             Composite(
                 "scale-up-review", reviews, "Scale up: review",
-                "scripts/scale_up.py advise", Severity.REVIEW, suppressed=True,
+                "A limit of this stage is reached, for as long as its threshold asks.",
+                "scripts/scale_up.py advise shows which, the next stage, its price and what the climb takes.",
+                Severity.REVIEW, suppressed=True,
             ),
             Composite(
                 "service-down", (*down, *groups), "The service is down, or burns its error budget fast",
-                "scripts/watch.py shows which alarm speaks, and docs/alarms.md what to do", Severity.PAGE,
+                "Users get errors or no answer, or soon will.",
+                "scripts/watch.py status shows which alarm speaks, and what to do about it.", Severity.PAGE,
                 suppressed=True,
             ),
         ),
@@ -130,9 +137,10 @@ def alarm_set(facts: Facts) -> AlarmSet:
 
 def subjects(threshold: Threshold, facts: Facts) -> Iterator[tuple[str, Box | None]]:
     """What a row watches in a stack: the logical names of its boxes, or of its database, balancer, gateway."""
-    standing = facts.shape
+    standing, watched = facts.shape, threshold.metric
     by_kind: dict[Subject, Sequence[tuple[str, Box | None]]] = {
-        Subject.BOX: [(box.name, box) for box in standing.boxes],
+        # Only what publishes it: during a climb two kinds of boxes stand beside each other.
+        Subject.BOX: [(box.name, box) for box in standing.boxes if role_of(box.name) in watched.roles],
         Subject.STACK: [("stack", None)],
         Subject.BALANCER: [("balancer", None)] if standing.load_balancer_zones else [],
         Subject.TARGETS: [(name, None) for name in TARGETS] if standing.load_balancer_zones else [],
@@ -140,13 +148,17 @@ def subjects(threshold: Threshold, facts: Facts) -> Iterator[tuple[str, Box | No
         Subject.NAT: [("nat", None)] if standing.nat_gateways else [],
         Subject.WEBHOOK: [("webhook", None)],
     }
-    found = by_kind[threshold.metric.subject]
+    found = by_kind[watched.subject]
     yield from ((name, box) for name, box in found if threshold.applies(facts, box))
 
 
 def value_of(level: Level, facts: Facts, box: Box | None) -> Decimal:
     """The value of a level for what it watches, in the metric's unit."""
     return level.value if isinstance(level.value, Decimal) else level.value(facts, box)
+
+
+def _reviews(alarm: Alarm) -> bool:
+    return alarm.severity is Severity.REVIEW and alarm.threshold is not None and alarm.threshold.reviews
 
 
 def _filters(facts: Facts) -> tuple[LogFilter, ...]:

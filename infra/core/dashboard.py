@@ -12,7 +12,7 @@ from typing import Any
 
 from infra.core import metrics as m
 from infra.core.alarms import TARGETS, AlarmSet, value_of
-from infra.core.metrics import Metric, Subject
+from infra.core.metrics import Metric, Subject, role_of
 from infra.core.thresholds import TABLE, Facts
 
 WIDTH, CHART_WIDTH, CHART_HEIGHT, TITLE_HEIGHT = 24, 8, 6, 1
@@ -112,6 +112,7 @@ def sections(facts: Facts) -> Iterator[Section]:
             (
                 Chart("Connections", (Line(m.CONNECTIONS, "Average", "connections"),), ("connections",)),
                 Chart("WAL not archived", (Line(m.ARCHIVE_QUEUE, "Maximum", "queue"),), ("archive-queue",)),
+                Chart("Oldest WAL not archived, s", (Line(m.ARCHIVE_LAG, "Maximum", "age"),)),
                 Chart(
                     "Age of the newest backup",
                     (Line(m.BACKUP_AGE, "Maximum", "age"),),
@@ -133,6 +134,7 @@ def sections(facts: Facts) -> Iterator[Section]:
         "Users",
         (
             Chart("Daily active users", (Line(m.DAILY_USERS, "Maximum", "users"),), ("daily-users",), 86_400),
+            Chart("Monthly active users", (Line(m.MONTHLY_USERS, "Maximum", "users"),), (), 86_400),
             Chart("Users at once", (Line(m.CONCURRENT, "Maximum", "users"),), ("concurrent-users",)),
         ),
     )
@@ -141,6 +143,7 @@ def sections(facts: Facts) -> Iterator[Section]:
             "GPU",
             (
                 Chart("Waiting", (Line(m.LLM_QUEUE, "Maximum", "queue"),), ("llm-queue",), 60),
+                Chart("Wait for a worker", (Line(m.LLM_WAIT, "p50", "p50"), Line(m.LLM_WAIT, "p95", "p95"))),
                 Chart("Model's response time", (Line(m.LLM_SECONDS, "p95", "p95"),), ("llm-response",)),
                 Chart("Workers", _workers(), (), 60, stacked=True),
             ),
@@ -249,7 +252,7 @@ def label_of(line: Line, subject: str) -> str:
 def subjects_of(metric: Metric, facts: Facts) -> Sequence[str]:
     """The logical names of what a metric is published for in a stack."""
     if metric.subject is Subject.BOX:
-        return [box.name for box in facts.shape.boxes if metric is not m.DATA or facts.single]
+        return [box.name for box in facts.shape.boxes if role_of(box.name) in metric.roles]
     if metric.subject is Subject.TARGETS:
         return TARGETS
     return [metric.subject.value]
@@ -266,6 +269,6 @@ def _table(alarms: AlarmSet) -> str:
         f"| {alarm.name} | {'above' if 'Greater' in alarm.comparison else 'below'} {alarm.value.normalize():f}, "
         f"{alarm.datapoints} of {alarm.periods} × {alarm.period_seconds} s | {alarm.do} |"
         for alarm in alarms.alarms
-        if alarm.notifies
+        if alarm.threshold is not None
     ]
     return "\n".join(lines)

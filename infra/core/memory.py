@@ -17,7 +17,7 @@ Part = Literal["backend", "frontend"]
 RESERVE_SHARE = 16
 """A sixteenth of the memory stays for the page cache."""
 NGINX_MIB, FRONTEND_MIB, WORKER_MIB = 154, 717, 768
-FRONTEND_RESTART_MIB, FRONTEND_LIMIT_MIB, FRONTEND_OLD_SPACE_MIB = 850, 1024, 640
+FRONTEND_LIMIT_MIB, FRONTEND_OLD_SPACE_MIB = 1024, 640
 MOST_SYSTEM_MIB = 1024
 MIGRATION_MIB = 384
 """What migrations may take beside everything that runs."""
@@ -69,10 +69,9 @@ class Java:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """The frontend: what it is expected to take, when it is restarted, V8's old space, the limit of its unit."""
+    """The frontend: what it is expected to take, V8's old space, the limit of its unit."""
 
     expected_mib: int = FRONTEND_MIB
-    restart_mib: int = FRONTEND_RESTART_MIB
     old_space_mib: int = FRONTEND_OLD_SPACE_MIB
     limit_mib: int = FRONTEND_LIMIT_MIB
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from infra.core.memory import BoxRole
+
 
 class Space(StrEnum):
     """Where a metric stands. The last two stand for names that hold the project, and project and stack."""
@@ -49,6 +51,18 @@ class Unit(StrEnum):
     NONE = "None"
 
 
+EVERY_ROLE: tuple[BoxRole, ...] = ("single", "frontend", "backend")
+_SINGLE: tuple[BoxRole, ...] = ("single",)
+_FRONT: tuple[BoxRole, ...] = ("single", "frontend")
+_BACK: tuple[BoxRole, ...] = ("single", "backend")
+
+
+def role_of(box: str) -> BoxRole:
+    """The role that a box is told, by its logical name: role and placement, and `app` is the single one."""
+    word = box.partition("-")[0]
+    return next((role for role in EVERY_ROLE if role == word), "single")
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One metric as it is published.
@@ -56,6 +70,7 @@ class Metric:
     `dimensions` are all of its dimensions' names, `fixed` those with a value known beforehand. `lowest` and `highest`
     bound what the machine can produce (None: no bound). `every_seconds` is how often a datum comes. `billed_hours`
     is in how many hours of a day it is published: CloudWatch bills a custom metric by the hour (0: AWS's own).
+    `roles` are the boxes that publish it, where boxes do.
     """
 
     name: str
@@ -68,6 +83,7 @@ class Metric:
     highest: float | None = None
     every_seconds: int = 60
     billed_hours: int = 24
+    roles: tuple[BoxRole, ...] = EVERY_ROLE
 
     @property
     def dimensions(self) -> tuple[str, ...]:
@@ -103,10 +119,25 @@ _PERCENT, _SECONDS, _COUNT, _BYTES, _NONE = Unit.PERCENT, Unit.SECONDS, Unit.COU
 
 
 def _own(
-    name: str, unit: Unit, by: str, *, every: int = 60, hours: int = 24, highest: float | None = None
+    name: str,
+    unit: Unit,
+    by: str,
+    roles: tuple[BoxRole, ...],
+    *,
+    every: int = 60,
+    hours: int = 24,
+    highest: float | None = None,
 ) -> Metric:
     return Metric(
-        name, Space.PROJECT, _BOX, unit, by, highest=highest, every_seconds=every, billed_hours=hours
+        name,
+        Space.PROJECT,
+        _BOX,
+        unit,
+        by,
+        highest=highest,
+        every_seconds=every,
+        billed_hours=hours,
+        roles=roles,
     )
 
 
@@ -134,24 +165,26 @@ CHECK_INSTANCE = _aws("StatusCheckFailed_Instance", Space.EC2, _BOX, _COUNT, hig
 # -- the CloudWatch agent -----------------------------------------------------------------------------------------
 MEMORY = Metric("mem_used_percent", Space.AGENT, _BOX, _PERCENT, "agent", highest=100)
 DISK = Metric("disk_used_percent", Space.AGENT, _BOX, _PERCENT, "agent", fixed=_DISK, highest=100)
-DATA = Metric("disk_used_percent", Space.AGENT, _BOX, _PERCENT, "agent", fixed=_DATA, highest=100)
+DATA = Metric(
+    "disk_used_percent", Space.AGENT, _BOX, _PERCENT, "agent", fixed=_DATA, highest=100, roles=_SINGLE
+)
 
 # -- the box's own program. Rare ones are published once a day: a custom metric is billed by the hour (verify) -----
-CONNECTIONS = _own("database_connections_percent", _PERCENT, "terrace-metrics", highest=100)
+CONNECTIONS = _own("database_connections_percent", _PERCENT, "terrace-metrics", _SINGLE, highest=100)
 # The highest of six hours, and each of the last five minutes from CONCURRENT_TOLD_FROM on.
-CONCURRENT = _own("concurrent_users", _COUNT, "terrace-metrics", every=300, hours=4)
-DAILY_USERS = _own("daily_active_users", _COUNT, "terrace-metrics", every=86_400, hours=1)
-MONTHLY_USERS = _own("monthly_active_users", _COUNT, "terrace-metrics", every=86_400, hours=1)
-CERTIFICATE = _own("certificate_days_left", _NONE, "terrace-metrics", every=86_400, hours=1)
-BACKUP_AGE = _own("backup_age_seconds", _SECONDS, "terrace-backup", every=21_600, hours=4)
-ARCHIVE_QUEUE = _own("archive_queue_bytes", _BYTES, "terrace-backup", every=300)
+CONCURRENT = _own("concurrent_users", _COUNT, "terrace-metrics", _FRONT, every=300, hours=4)
+DAILY_USERS = _own("daily_active_users", _COUNT, "terrace-metrics", _FRONT, every=86_400, hours=1)
+MONTHLY_USERS = _own("monthly_active_users", _COUNT, "terrace-metrics", _FRONT, every=86_400, hours=1)
+CERTIFICATE = _own("certificate_days_left", _NONE, "terrace-metrics", _FRONT, every=86_400, hours=1)
+BACKUP_AGE = _own("backup_age_seconds", _SECONDS, "terrace-backup", _SINGLE, every=21_600, hours=4)
+ARCHIVE_QUEUE = _own("archive_queue_bytes", _BYTES, "terrace-backup", _SINGLE, every=300)
 # These three only while they are not 0, and the 0 that ends it.
-BACKUP_FAILED = _own("backup_failed", _COUNT, "terrace-backup", hours=1, highest=1)
-ARCHIVE_GAP = _own("archive_gap_open", _COUNT, "terrace-backup", hours=1, highest=1)
-ARCHIVE_LAG = _own("archive_lag_seconds", _SECONDS, "terrace-backup", hours=1)
-DRILL_AGE = _own("restore_drill_age_seconds", _SECONDS, "terrace-metrics", every=86_400, hours=1)
-BOOTSTRAP = _own("bootstrap_failed", _COUNT, "terrace-host", every=86_400, hours=1, highest=1)
-OOM = _own("oom_kills", _COUNT, "terrace-metrics", every=86_400, hours=1)
+BACKUP_FAILED = _own("backup_failed", _COUNT, "terrace-backup", _SINGLE, hours=1, highest=1)
+ARCHIVE_GAP = _own("archive_gap_open", _COUNT, "terrace-backup", _SINGLE, hours=1, highest=1)
+ARCHIVE_LAG = _own("archive_lag_seconds", _SECONDS, "terrace-backup", _SINGLE, hours=1)
+DRILL_AGE = _own("restore_drill_age_seconds", _SECONDS, "terrace-metrics", _SINGLE, every=86_400, hours=1)
+BOOTSTRAP = _own("bootstrap_failed", _COUNT, "terrace-host", EVERY_ROLE, every=86_400, hours=1, highest=1)
+OOM = _own("oom_kills", _COUNT, "terrace-metrics", EVERY_ROLE, every=86_400, hours=1)
 
 # -- the access log: fields `status` (number), `rt` (seconds, number), `llm` (0 or 1) ------------------------------
 REQUESTS = _log("requests", _COUNT)
@@ -187,8 +220,15 @@ GPU_WORKERS = {
 }
 GPU_SPEND = _gpu("gpu_spend_percent", _PERCENT)
 GPU_BLIND = _gpu("gpu_controller_blind", _COUNT, highest=1)
+GPU_FINDINGS = _gpu("gpu_findings", _COUNT)
 BUDGET_USED = Metric(
-    "budget_used_percent", Space.PROJECT, _STACK, _PERCENT, "terrace-metrics", every_seconds=3_600
+    "budget_used_percent",
+    Space.PROJECT,
+    _STACK,
+    _PERCENT,
+    "terrace-metrics",
+    every_seconds=3_600,
+    roles=_BACK,
 )
 
 # -- a restore drill, by scripts/restore.py ------------------------------------------------------------------------
@@ -212,6 +252,7 @@ BUDGET_LEFT = {
     objective: Metric(
         "error_budget_left_percent", Space.PROJECT, _STACK, _PERCENT, "terrace-metrics",
         fixed=(("Objective", objective),), lowest=-1e12, highest=100, every_seconds=86_400, billed_hours=1,
+        roles=_BACK,
     )
     for objective in ("availability", "latency", "model")
 }  # fmt: skip
@@ -234,6 +275,7 @@ GPU_METRICS: tuple[Metric, ...] = (
     *GPU_WORKERS.values(),
     GPU_SPEND,
     GPU_BLIND,
+    GPU_FINDINGS,
 )
 
 

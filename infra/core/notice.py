@@ -7,7 +7,7 @@ An alarm's description is the one text of ours that CloudWatch carries into ever
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -98,12 +98,29 @@ def of_alarm(alarm: Alarm, about: About) -> str:
     return _text(_of_alarm(alarm, about), alarm.name, about)
 
 
-def of_composite(composite: Composite, about: About) -> str:
-    """The description of a composite alarm."""
-    lines = [f"{composite.severity.value.upper()}: {composite.title}.", f"Do: {composite.do}."]
+def of_composite(composite: Composite, alarms: Iterable[Alarm], about: About) -> str:
+    """The description of a composite alarm, with the meaning and threshold of each of its members, as far as fits.
+
+    Which of them speak CloudWatch says in the message, by their names.
+    """
+    lines = [
+        f"{composite.severity.value.upper()}: {composite.title}.",
+        composite.means,
+        f"Do: {composite.do}",
+    ]
     if composite.severity is Severity.REVIEW and about.next_stage:
         lines.append(f"{about.next_stage}.")
+    lines.append(f"One of: {'; '.join(members(composite, alarms))}.")
     return _text(iter(lines), composite.name, about)
+
+
+def members(composite: Composite, alarms: Iterable[Alarm]) -> list[str]:
+    """What a composite is over, in words: each threshold once, windows that speak together as one."""
+    made = {alarm.name: alarm for alarm in alarms}
+    groups = (
+        " and ".join(f"{made[name].title} {said(made[name])}" for name in group) for group in composite.any_of
+    )
+    return list(dict.fromkeys(groups))
 
 
 def _of_alarm(alarm: Alarm, about: About) -> Iterator[str]:

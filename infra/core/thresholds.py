@@ -437,6 +437,13 @@ TABLE: tuple[Threshold, ...] = (
         missing="breaching", applies=_gpu, warm_up_minutes=60,
     ),
     Threshold(
+        "gpu-findings", "GPU endpoint in need of a person", m.GPU_FINDINGS, "Minimum", 5 * MINUTE,
+        _one(Severity.WARN, 0, (2, 2),
+            "scripts/gpu.py status says which: no card to be had, workers that crash, an engine that dies."),
+        "For 10 minutes the model cannot work, and the controller alone cannot change it.", unit="findings",
+        missing="notBreaching", applies=_gpu,
+    ),
+    Threshold(
         "budget", "Budget of the month, AWS and GPU", m.BUDGET_USED, "Maximum", HOUR,
         _one(Severity.WARN, 90, (1, 1), "scripts/cost.py report."),
         "Both shares together; AWS Budgets sees its own only.", missing="notBreaching",

@@ -35,7 +35,7 @@ from infra.components.webhook import ChatWebhook
 from infra.core import shape as core
 from infra.core.alarms import alarm_set
 from infra.core.gpu.modes import Wanted
-from infra.core.memory import BoxRole
+from infra.core.metrics import role_of
 from infra.core.naming import Naming
 from infra.core.notice import Webhook
 from infra.core.shape import Placement, Shape
@@ -47,12 +47,6 @@ from infra.settings import Settings
 
 TOKEN = "terrace:layout:Layout"  # noqa: S105 a type token, no secret
 NAME = "terrace"
-HOST_ROLES: Mapping[Role, BoxRole] = {
-    Role.APP: "single",
-    Role.FRONTEND: "frontend",
-    Role.BACKEND: "backend",
-}
-"""What a box installs, by what it is for."""
 
 
 class Side(ABC):
@@ -220,7 +214,7 @@ class Layout(pulumi.ComponentResource):
             user_data=user_data(
                 region=context.settings.region,
                 parameters=context.naming.parameter(),
-                role=HOST_ROLES[box.role],
+                role=role_of(box.name),
             ),
             public_ip=public_ip,
             parent=self,

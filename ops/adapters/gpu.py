@@ -7,8 +7,11 @@ import re
 import httpx
 
 from infra.core.errors import Fault, TerraceError
+from ops.gpu.ports import NotPublishedError
 
 TIMEOUT_SECONDS = 20.0
+NOT_SHOWN = (401, 403, 404)
+"""What registries answer to whoever asks without a key for an image that is not there, or not public."""
 
 _MANIFESTS = ", ".join(
     f"application/{kind}"
@@ -39,6 +42,8 @@ class PublishedDigests:
         if answer.status_code == 401:
             token = self._token(answer.headers.get("www-authenticate", ""), reference)
             answer = self._ask("HEAD", url, {"Accept": _MANIFESTS, "Authorization": f"Bearer {token}"})
+        if answer.status_code in NOT_SHOWN:
+            raise _not_shown(reference, str(answer.status_code))
         digest = str(answer.headers.get("docker-content-digest", ""))
         if answer.status_code != 200 or not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
             raise TerraceError(
@@ -60,8 +65,10 @@ class PublishedDigests:
         fields = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
         realm = fields.pop("realm", "")
         if not realm.startswith("https://"):
-            raise TerraceError(Fault(reference, "is refused without a way to ask", "Is the registry public?"))
+            raise _not_shown(reference, "refused without a way to ask")
         answer = self._ask("GET", str(httpx.URL(realm, params=fields)), {})
+        if answer.status_code != 200:
+            raise _not_shown(reference, f"its registry gives no token: {answer.status_code}")
         return str(answer.json().get("token") or answer.json().get("access_token") or "")
 
     def _ask(self, method: str, url: str, headers: dict[str, str]) -> httpx.Response:
@@ -75,3 +82,13 @@ class PublishedDigests:
                     "Look at the network",
                 )
             ) from None
+
+
+def _not_shown(reference: str, why: str) -> NotPublishedError:
+    return NotPublishedError(
+        Fault(
+            reference,
+            f"is not shown by its registry ({why})",
+            "Look at name and tag; is it pushed, and public?",
+        )
+    )

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +74,12 @@ FORGOTTEN = "the endpoint knows no such job: what ended is forgotten after half 
 
 @dataclass(slots=True)
 class Reader:
-    """Reads receipts by one endpoint. `now` is the wall clock."""
+    """Reads receipts by one endpoint. `now` is the wall clock; `zone` is where "today" is that of the receipts."""
 
     jobs: Jobs
     definition: Definition
     cold_start_seconds: float
+    zone: tzinfo
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     @property
@@ -166,7 +167,7 @@ class Reader:
         elif job.status is not JobStatus.COMPLETED:
             reading = Reading(Verdict.JOB_FAILED, f"the job ended {job.status.value}")
         else:
-            reading = read(text, finish_reason=reason, today=self.now().date())
+            reading = read(text, finish_reason=reason, today=self.now().astimezone(self.zone).date())
         record = Record(
             self.now().isoformat(timespec="seconds"),
             self.definition.model.name,

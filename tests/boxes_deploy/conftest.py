@@ -14,7 +14,8 @@ __all__ = ["pytest_runtest_setup"]
 
 @pytest.fixture(scope="module")
 def box(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A box of the stage that the module names, on which v1 serves."""
+    """A box of the stage and with the settings that the module names, on which v1 serves."""
     stage = getattr(request.module, "STAGE", "single-8g")
-    with served(tmp_path_factory.mktemp("deploys"), stage) as made:
+    settings = getattr(request.module, "SETTINGS", {})
+    with served(tmp_path_factory.mktemp("deploys"), stage, **settings) as made:
         yield made

@@ -9,6 +9,7 @@ from bench.served import Served, note
 pytestmark = [pytest.mark.box, pytest.mark.drill, pytest.mark.engine]
 
 STAGE = "single-16g"
+SETTINGS = {"app": {"settings": {"LOG_LEVEL": "info"}, "secrets": [], "worker": True}}
 
 
 def test_blue_green_answers_every_request_and_every_pending_question(box: Served) -> None:
@@ -25,3 +26,16 @@ def test_blue_green_answers_every_request_and_every_pending_question(box: Served
     assert report.sockets.pending_at_close > 0
     assert report.sockets.asked == report.sockets.answered
     assert box.serves() == {"v2"}
+
+
+def test_the_worker_runs_the_release_that_serves_on_a_port_of_its_own(box: Served) -> None:
+    assert box.sh("systemctl is-active terrace-worker") == "active"
+    pid = box.sh("systemctl show -P MainPID terrace-worker")
+    assert "TERRACE_VERSION=v2" in box.sh(f"tr '\\0' '\\n' < /proc/{pid}/environ").splitlines()
+    assert "--spring.profiles.active=worker" in box.sh(f"tr '\\0' ' ' < /proc/{pid}/cmdline")
+    assert box.sh("systemctl show -P NRestarts terrace-worker") == "0"
+    assert ["worker", "768", "MiB"] in [
+        line.split()[:3] for line in box.sh("terrace-host status").splitlines()
+    ]
+    box.sh("systemctl stop terrace-worker; systemctl restart terrace-release")
+    assert box.sh("systemctl is-active terrace-worker") == "active"

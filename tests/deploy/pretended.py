@@ -221,7 +221,7 @@ class Pretended:
         world.processes.pop(instance, None)
         world.step()
 
-    def follow(self, release: Unpacked) -> None:
+    def follow(self, release: Unpacked, *, wait: bool = True) -> None:
         if self._world.worker_fails:
             raise DeployError("the worker does not start", "Look")
         self._world.worker = release.version

@@ -13,15 +13,16 @@ from pathlib import Path
 import pytest
 
 from infra.core.release import CURRENT_KEY, Part, Strategy, about_key, archive_key
-from infra.host.box.deploy import lock
+from infra.host.box.deploy import lock, units
 from infra.host.box.deploy.errors import DeployError, RefusedError
 from infra.host.box.deploy.journal import FileJournal
 from infra.host.box.deploy.main import main
 from infra.host.box.deploy.memory import BoxMemory
-from infra.host.box.deploy.model import Intent, Outcome, Result, Serving, State, Verb
+from infra.host.box.deploy.model import Intent, Outcome, Result, Serving, State, Unpacked, Verb
 from infra.host.box.deploy.proxy import Nginx, render
 from infra.host.box.deploy.store import Store
 from ops import deploy, release
+from tests.deploy.pretended import manifest
 from tests.deploy.test_release import Bucket, laid_out
 
 
@@ -211,3 +212,29 @@ def test_arguments_that_cannot_be_end_with_the_usage_code(capsys: pytest.Capture
 def test_a_box_that_was_never_told_what_it_is_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status"]) == 1
     assert "/etc/terrace/box.json" in capsys.readouterr().err
+
+
+def test_a_worker_keeps_its_share_from_a_second_backend(tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal:  8388608 kB\nMemAvailable:  8000000 kB\n")
+    alone = BoxMemory("single", tmp_path / "meminfo", ())
+    beside = BoxMemory("single", tmp_path / "meminfo", (), worker=True)
+    assert alone.room().free_mib - beside.room().free_mib == 768
+    assert alone.need_mib(Part.BACKEND) <= alone.room().free_mib
+    assert beside.need_mib(Part.BACKEND) > beside.room().free_mib, "rolling is refused by its own rule"
+
+
+def test_a_worker_runs_the_backends_jar_on_nobodys_port_and_is_restarted_only_by_another_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[tuple[str, ...]] = []
+    monkeypatch.setattr(units, "run", lambda argv, **_: called.append(tuple(argv)) or "")
+    monkeypatch.setattr(units.os, "geteuid", lambda: 1000)
+    systemd = units.Systemd(tmp_path, worker=True)
+    systemd.follow(Unpacked(manifest("v1"), tmp_path))
+    assert "SERVER_PORT=0" in (tmp_path / "worker.env").read_text().splitlines()
+    systemd.follow(Unpacked(manifest("v1"), tmp_path), wait=False)
+    systemd.follow(Unpacked(manifest("v2"), tmp_path))
+    verbs = [each[1:3] if "--no-block" in each else each[1:2] for each in called]
+    assert verbs == [("restart",), ("start", "--no-block"), ("restart",)]
+    units.Systemd(tmp_path).follow(Unpacked(manifest("v3"), tmp_path))
+    assert len(called) == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,16 @@ from infra.clients.calling import ONCE, UnauthorizedError
 from infra.clients.runpod_jobs import JobPolicy
 from infra.core import metrics
 from infra.core.errors import TerraceError
-from infra.core.gpu.decide import Finding, Override
+from infra.core.gpu.decide import Bounds, Finding, Observation, Override, State, decide
 from infra.core.gpu.definition import load_policy
 from infra.core.gpu.modes import Mode, Wanted, Workers
-from infra.core.gpu.platform import BURST_WORKERS
+from infra.core.gpu.platform import BURST_WORKERS, WorkerStatus
 from infra.core.gpu.policy import Policy, Window, overshoot_usd
 from infra.core.thresholds import TABLE
 from infra.host.box.gpu.controller import Controller, Figures, Plan, Round
 from infra.host.box.gpu.inferences import Inference, Inferences
 from infra.host.box.gpu.record import ConflictError, Document, FileStore, Journal, take_override
+from ops.gpu import bill
 
 from .support import NOW, Bench, bench, envelope
 
@@ -188,6 +190,64 @@ def test_the_budget_closes_the_endpoint_and_a_running_job_is_not_killed(tmp_path
     assert spent() <= 0.05 + bound
 
 
+def test_an_endpoint_that_a_person_closes_ends_its_running_job_first(tmp_path: Path) -> None:
+    made = desk(tmp_path, execution_seconds=250.0)
+    made.rounds(1)
+    job = made.bench.jobs(made.endpoint).run({}, JOB)
+    made.rounds(4)
+    take_override(made.controller.store, Override(Mode.CLOSED, NOW + 9999, "kim", "image is changed"))
+    made.rounds(1)
+    assert made.live == Workers(0, 1, 1)
+    found = made.bench.jobs(made.endpoint).status(job.id)
+    assert found is not None
+    assert found.status.value == "IN_PROGRESS"
+    made.rounds(5)
+    found = made.bench.jobs(made.endpoint).status(job.id)
+    assert found is not None
+    assert found.status.value == "COMPLETED"
+    assert made.bench.double.endpoints[0].retried == 0
+    assert made.live.most == 0
+
+
+def test_an_endpoint_that_a_person_closes_while_work_never_ends_is_closed_after_the_jobs_timeout(
+    tmp_path: Path,
+) -> None:
+    made = desk(tmp_path, execution_seconds=20.0)
+    for _ in range(4):
+        made.send(60)
+        made.rounds(1)
+    take_override(made.controller.store, Override(Mode.CLOSED, NOW + 9999, "kim", "image is changed"))
+    most = []
+    for _ in range(6):
+        made.send(60)
+        made.rounds(1)
+        most.append(made.live.most)
+    assert most[0] >= 1
+    assert most[-1] == 0
+    assert made.bench.double.endpoints[0].retried == 0
+
+
+def test_an_idle_endpoint_that_a_person_closes_is_closed_at_once(tmp_path: Path) -> None:
+    made = desk(tmp_path, Wanted.ACTIVE)
+    made.rounds(5)
+    take_override(made.controller.store, Override(Mode.CLOSED, NOW + 9999, "kim", "image is changed"))
+    made.rounds(1)
+    assert made.live.most == 0
+
+
+def test_workers_that_crash_beside_one_that_works_are_no_crash_loop(auto: Desk) -> None:
+    """Closing for a crash loop kills no work: there is none where no worker is ready."""
+    auto.bench.double.habits.execution_seconds = 600.0
+    auto.bench.jobs(auto.endpoint).run({}, JobPolicy(3600, 7200))
+    auto.rounds(4)
+    auto.bench.double.endpoints[0].crashing = True
+    auto.send(20)
+    for each in auto.rounds(3):
+        assert each.decision is not None
+        assert Finding.CRASH_LOOP not in each.decision.findings
+        assert auto.live.most == 2
+
+
 def test_with_work_that_never_ends_the_overshoot_stays_under_its_bound(tmp_path: Path) -> None:
     made = desk(tmp_path, budget=0.2, execution_seconds=20.0, extra_workers=2)
     for _ in range(40):
@@ -227,8 +287,18 @@ def test_an_image_that_cannot_be_pulled_ends_closed_too(auto: Desk) -> None:
     auto.rounds(2)
     auto.bench.double.habits.bad_images.add(auto.bench.double.endpoints[0].body["image"])
     auto.send(1)
-    auto.rounds(120)
+    auto.rounds(20)
+    assert auto.live.most == 0
     assert auto.bench.double.world.spend_usd(auto.bench.double.endpoints[0]) == 0
+
+
+def test_a_start_as_long_as_the_definition_allows_is_no_crash_loop(auto: Desk) -> None:
+    auto.bench.double.habits.cold_seconds = 799.0
+    auto.send(1)
+    for each in auto.rounds(16):
+        assert each.decision is not None
+        assert Finding.CRASH_LOOP not in each.decision.findings
+    assert auto.bench.double.endpoints[0].completed == 1
 
 
 def test_a_dead_engine_is_thrown_away_and_a_new_one_does_the_work(auto: Desk) -> None:
@@ -301,12 +371,42 @@ def test_a_dry_run_writes_nothing(auto: Desk) -> None:
     assert auto.controller.store.load()[1] == before
 
 
-def test_a_revoked_key_fails_loudly_and_a_rate_limit_of_an_hour_is_waited_out(auto: Desk) -> None:
-    auto.bench.double.faults.plan(FaultName.LIMITED, times=1, retry_after_seconds=3600)
-    assert auto.controller.round().next_check_seconds == 3600
+def test_a_revoked_key_fails_loudly(auto: Desk) -> None:
     auto.bench.double.habits.allowed_keys.clear()
     with pytest.raises(UnauthorizedError, match="key set"):
         auto.controller.round()
+
+
+def test_a_rate_limit_of_an_hour_costs_one_call_though_boxes_start_a_round_each_minute(auto: Desk) -> None:
+    """Each round is a program of its own, as the timer starts it, and any box may make it."""
+    auto.controller.metrics = board = Board([])
+    auto.rounds(2)
+    double, other = auto.bench.double, replace(auto.controller, holder="box-2")
+    asked = len(double.requests)
+    double.faults.plan(FaultName.LIMITED, times=99, retry_after_seconds=3600)
+    limited = auto.rounds(1)[0]
+    for minute in range(58):
+        auto.bench.pass_time(60)
+        (auto.controller if minute < 20 else other).round()
+    assert limited.next_check_seconds == 3600
+    assert len(double.requests) == asked + 1
+    assert {each["gpu_controller_blind"][0] for each in board.told[2:]} == {1.0}
+    double.faults.planned.clear()
+    auto.bench.pass_time(60)
+    assert other.round().decision is None
+    auto.bench.pass_time(60)
+    assert other.round().decision is not None
+
+
+def test_a_rest_that_lies_beyond_any_was_set_by_a_clock_that_went_back_and_is_not_kept(auto: Desk) -> None:
+    auto.controller.store.save(Document(not_before=NOW + 4000), "")
+    assert auto.controller.round().decision is not None
+
+
+def test_a_rest_of_a_day_is_broken_by_one_call_an_hour(auto: Desk) -> None:
+    auto.bench.double.faults.plan(FaultName.LIMITED, times=99, retry_after_seconds=86400)
+    auto.rounds(6 * 60)
+    assert 5 <= len(auto.bench.double.requests) - 1 <= 6
 
 
 def test_a_server_that_fails_is_held_out(auto: Desk) -> None:
@@ -392,7 +492,9 @@ def test_a_journal_cut_off_by_a_kill_is_read_up_to_there(tmp_path: Path) -> None
     assert journal.read() == [{"event": "set"}]
 
 
-def test_the_money_counted_is_never_below_the_bill_and_close_to_it(auto: Desk) -> None:
+def test_the_money_counted_for_workers_that_were_seen_is_never_below_the_bill_and_close_to_it(
+    auto: Desk,
+) -> None:
     for _ in range(6):
         auto.send(3)
         auto.rounds(20)
@@ -400,6 +502,20 @@ def test_the_money_counted_is_never_below_the_bill_and_close_to_it(auto: Desk) -
     billed = auto.bench.double.world.billed_seconds(auto.bench.double.endpoints[0])
     assert billed <= counted.worker_seconds <= billed + 6 * 60
     assert json.loads(auto.controller.store.load()[1])["format"] == 1
+    assert counted.since == NOW + 60
+
+
+def test_the_count_agrees_with_the_bill_hour_by_hour_over_a_months_end(auto: Desk) -> None:
+    world = auto.bench.double.world
+    world.advance(datetime(2026, 9, 30, 22, tzinfo=UTC).timestamp())
+    for _ in range(12):
+        auto.send(3)
+        auto.rounds(20)
+        made = bill.counted(auto.controller.store.load()[0])
+        assert made is not None
+        hours = auto.bench.api.billing(start=made.start, end=made.end, bucket="hour")
+        assert not bill.Bill([], hours, made).disagrees
+    assert made.start == datetime(2026, 10, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -458,6 +574,66 @@ def test_a_controller_that_cannot_see_says_so(auto: Desk) -> None:
     assert [each["gpu_controller_blind"] for each in board.told] == [[1.0], [0.0]]
 
 
+@dataclass
+class Alarm:
+    """Whether the alarm would speak: every value of so many minutes above its bound."""
+
+    board: Board
+
+    @property
+    def speaks(self) -> bool:
+        (row,) = (each for each in TABLE if each.key == "gpu-findings")
+        (level,) = row.levels
+        assert (row.metric, row.statistic) == (metrics.GPU_FINDINGS, "Minimum")
+        assert isinstance(level.value, Decimal)
+        minutes = row.period_seconds // 60 * level.periods
+        told = [each["gpu_findings"][0] for each in self.board.told if "gpu_findings" in each][-minutes:]
+        return len(told) == minutes and min(told) > level.value
+
+
+def test_a_crash_loop_a_bad_image_and_no_stock_reach_a_person(tmp_path: Path) -> None:
+    def crash(made: Desk) -> None:
+        made.bench.double.endpoints[0].crashing = True
+
+    def bad_image(made: Desk) -> None:
+        made.bench.double.habits.bad_images.add(made.bench.double.endpoints[0].body["image"])
+
+    def no_stock(made: Desk) -> None:
+        made.bench.double.habits.stock["NVIDIA L4"] = "NONE"
+
+    for index, (befalls, found) in enumerate(
+        ((crash, Finding.CRASH_LOOP), (bad_image, Finding.CRASH_LOOP), (no_stock, Finding.NO_STOCK))
+    ):
+        made = desk(tmp_path / str(index))
+        made.controller.metrics = board = Board([])
+        alarm = Alarm(board)
+        made.rounds(15)
+        assert not alarm.speaks
+        befalls(made)
+        made.send(2)
+        rounds = made.rounds(40)
+        assert any(each.decision and found in each.decision.findings for each in rounds)
+        assert alarm.speaks
+        assert made.controller.store.load()[0].why
+
+
+def test_an_engine_that_dies_once_is_thrown_away_without_a_call_and_the_third_time_somebody_is_called(
+    auto: Desk,
+) -> None:
+    auto.controller.metrics = board = Board([])
+    (endpoint,) = auto.bench.double.endpoints
+    auto.rounds(12)
+    endpoint.dead_engines = True
+    spoke = []
+    for _ in range(30):
+        auto.send(4)
+        auto.rounds(1)
+        spoke.append(Alarm(board).speaks)
+    assert not any(spoke[:5])
+    assert spoke[-1]
+    assert auto.live.most == 0
+
+
 def test_what_clients_wait_moves_the_mode_where_the_queue_alone_would_not(auto: Desk) -> None:
     @dataclass
     class Slow:
@@ -469,6 +645,35 @@ def test_what_clients_wait_moves_the_mode_where_the_queue_alone_would_not(auto: 
     found = auto.rounds(4)
     assert any(each.decision and each.decision.mode is Mode.SOFT for each in found)
     assert "waits over 60 s" in found[-1].said or "waits over 60 s" in found[1].said
+
+
+def test_a_queue_that_stands_moves_the_mode_by_the_controllers_own_sight_of_it(auto: Desk) -> None:
+    """Nobody says what clients waited; half the requests would be too few to be worth an idle worker."""
+    auto.bench.double.habits.cold_seconds = 400.0
+    auto.rounds(2)
+    auto.send(3)
+    found = auto.rounds(6)
+    assert any(each.decision and each.decision.mode is Mode.SOFT for each in found)
+    assert any("waits over 60 s" in each.said for each in found)
+
+
+def test_a_queue_that_is_never_empty_but_turns_over_is_no_wait(auto: Desk) -> None:
+    """Each look sees other requests in the queue than the last one."""
+    state, policy = State(), load_policy()
+    bounds = Bounds(envelope(), 50.0, 1e6, 1e6, 300.0)
+    for minute in range(30):
+        at = NOW + 60 * minute
+        seen = Observation(at, Workers(0, 2, 60), {WorkerStatus.RUNNING: 1}, 1, 1, minute, 0, 0.0)
+        decision = decide(state, seen, policy, bounds, at)
+        state = State.from_data(json.loads(json.dumps(decision.state.as_data())))
+        assert decision.mode is Mode.FLEX
+        assert state.bad_windows == 0
+    assert len(state.arrivals) == 1
+
+
+def test_one_cold_start_that_the_queue_shows_is_no_reason_to_pay_for_idle_workers(auto: Desk) -> None:
+    auto.send(1)
+    assert {each.decision.mode for each in auto.rounds(20) if each.decision} == {Mode.FLEX}
 
 
 def test_one_cold_start_that_clients_saw_is_no_reason_to_pay_for_idle_workers(auto: Desk) -> None:

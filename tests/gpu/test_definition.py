@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from infra.core.errors import TerraceError
+from infra.core.gpu import memory
 from infra.core.gpu.definition import load, read
 
 from .support import raw_definition
@@ -84,3 +85,27 @@ def test_a_definition_without_a_needed_variable_is_refused_with_why() -> None:
     raw = raw_definition()
     raw["environment"] = {"BASE_PATH": "/models"}
     assert refusal(raw).count("is missing:") >= 5
+
+
+RTX_4090: dict[str, Any] = {"pool": "ADA_24", "type": "NVIDIA GeForce RTX 4090", "excluded_types": []}
+
+
+def test_a_card_whose_memory_is_not_known_is_refused_with_what_it_would_need() -> None:
+    raw = raw_definition()
+    raw["gpu"] = {**raw["gpu"], **RTX_4090}
+    assert "need 21.0 GiB at 0.90" in refusal(raw)
+
+
+def test_the_longest_request_is_measured_on_any_card() -> None:
+    raw = changed("environment.MAX_MODEL_LEN", 4096)
+    raw["gpu"] = {**raw["gpu"], **RTX_4090}
+    assert "= 5632 tokens" in refusal(raw)
+
+
+def test_a_card_whose_memory_was_added_is_reckoned_like_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = raw_definition()
+    raw["gpu"] = {**raw["gpu"], **RTX_4090}
+    monkeypatch.setitem(memory.GPU_MEMORY_GIB, RTX_4090["type"], 22.0)
+    assert "NVIDIA GeForce RTX 4090, addressable" in dict(read(raw).memory_lines())
+    monkeypatch.setitem(memory.GPU_MEMORY_GIB, RTX_4090["type"], 20.9)
+    assert "does not fit" in refusal(raw)

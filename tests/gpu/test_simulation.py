@@ -5,21 +5,17 @@ from __future__ import annotations
 import itertools
 import random
 from dataclasses import replace
-from pathlib import Path
 from statistics import fmean
 
-import httpx
 import pytest
 
 from infra.core.errors import TerraceError
-from infra.core.gpu.definition import FILE, load, load_policy
+from infra.core.gpu.definition import load, load_policy
 from infra.core.gpu.online import online_optimum
 from infra.core.gpu.optimum import optimum
 from infra.core.gpu.policy import read_policy
 from infra.core.gpu.simulate import Setting, View, all_policies, fixed, simulate
 from infra.core.gpu.traces import SHAPES, Trace, make, means
-from ops.adapters.gpu import PublishedDigests
-from ops.gpu.pin import pin
 
 POLICY = load_policy()
 
@@ -41,10 +37,11 @@ def test_a_clairvoyant_starts_the_worker_before_the_request() -> None:
     assert found.waited_usd == 0
 
 
-def test_no_plan_of_a_short_trace_beats_the_optimum() -> None:
-    """Against every plan of least workers and idle minutes, minute by minute."""
+@pytest.mark.parametrize("cold_seconds", [45, 120, 180, 200])
+def test_no_plan_of_a_short_trace_beats_the_optimum(cold_seconds: float) -> None:
+    """Against every plan of least workers and idle minutes, minute by minute, whatever the cold start."""
     chance = random.Random(3)  # noqa: S311 a test
-    policy = replace(POLICY, usd_per_second_waited=0.0004)
+    policy = replace(POLICY, usd_per_second_waited=0.0004, cold_start_seconds=cold_seconds)
     for _ in range(12):
         minutes = tuple(chance.choice((0, 0, 1, 3)) for _ in range(6))
         best = optimum(trace(*minutes), policy).total_usd
@@ -91,9 +88,11 @@ def test_where_nothing_comes_nothing_is_paid_and_where_much_comes_a_worker_is_ke
     assert online_optimum([0.0] * 100, POLICY) == 0
     # 10 a minute: those of the first minute wait one minute beyond the objective.
     late = 10 * 60 * POLICY.usd_per_second_waited
-    assert online_optimum([10.0] * 200, POLICY) == pytest.approx(
-        200 * 60 * POLICY.usd_per_second + late, rel=0.01
-    )
+    # At one of 3 minutes those of the first wait two minutes beyond it, and those of the second one.
+    for cold_seconds, lates in ((60, 0), (120, 1), (180, 3)):
+        assert online_optimum(
+            [10.0] * 200, replace(POLICY, cold_start_seconds=cold_seconds)
+        ) == pytest.approx(200 * 60 * POLICY.usd_per_second + lates * late, rel=0.01)
 
 
 def test_rates_that_one_worker_cannot_serve_are_refused() -> None:
@@ -135,55 +134,3 @@ def test_a_policy_without_one_of_its_keys_is_refused() -> None:
     del data["flips_a_day"]
     with pytest.raises(TerraceError, match="flips_a_day  is missing"):
         read_policy(data)
-
-
-class Published:
-    """Publishers that say one thing each."""
-
-    def image_digest(self, reference: str) -> str:
-        return "sha256:" + "ab" * 32
-
-    def model_revision(self, model: str) -> str:
-        return "cd" * 20
-
-
-def test_pin_writes_what_publishers_say_and_keeps_comments_and_order(tmp_path: Path) -> None:
-    path = tmp_path / "endpoint.yaml"
-    path.write_text(FILE.read_text())
-    assert set(pin(Published(), path=path)) == {"model.revision", "image.base_digest"}
-    before, after = FILE.read_text().splitlines(), path.read_text().splitlines()
-    assert sum(a != b for a, b in zip(before, after, strict=True)) == 2
-    assert "image.digest" in load(path).stand_ins
-    assert pin(Published(), path=path) == {}
-
-
-def test_pin_refuses_what_is_no_digest_and_leaves_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "endpoint.yaml"
-    path.write_text(FILE.read_text())
-    published = Published()
-    published.image_digest = lambda reference: "latest"  # type: ignore[method-assign]
-    with pytest.raises(TerraceError, match="right form"):
-        pin(published, path=path)
-    assert path.read_text() == FILE.read_text()
-
-
-def test_a_digest_is_asked_of_a_registry_with_its_own_token() -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        if request.url.host == "auth.example.com":
-            return httpx.Response(200, json={"token": "t"})
-        assert request.url.path == "/v2/team/gpu/manifests/v1"
-        if "authorization" not in request.headers:
-            challenge = (
-                'Bearer realm="https://auth.example.com/token",service="r",scope="repository:team/gpu:pull"'
-            )
-            return httpx.Response(401, headers={"www-authenticate": challenge})
-        return httpx.Response(200, headers={"docker-content-digest": "sha256:" + "12" * 32})
-
-    found = PublishedDigests(httpx.MockTransport(answer)).image_digest("registry.example.com/team/gpu:v1")
-    assert found == "sha256:" + "12" * 32
-
-
-def test_a_registry_without_the_image_is_told() -> None:
-    published = PublishedDigests(httpx.MockTransport(lambda _: httpx.Response(404)))
-    with pytest.raises(TerraceError, match="404"):
-        published.image_digest("registry.example.com/team/gpu:v1")

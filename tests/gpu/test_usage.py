@@ -18,6 +18,7 @@ from PIL import Image
 from embedded.runpod import samples
 from embedded.runpod.faults import FaultName
 from infra.core.errors import TerraceError
+from infra.core.gpu.definition import load_policy
 from infra.core.gpu.modes import Wanted
 from ops.gpu.images import fit, prepare
 from ops.gpu.receipts import Verdict, read
@@ -33,7 +34,7 @@ PIXELS = 1_003_520
 
 def reader(made: Bench, wanted: Wanted = Wanted.FLEX) -> Reader:
     now = lambda: datetime.fromtimestamp(made.double.world.now, UTC)  # noqa: E731
-    return Reader(made.jobs(made.endpoint(wanted)), definition(), 120, now)
+    return Reader(made.jobs(made.endpoint(wanted)), definition(), 120, load_policy().zone, now)
 
 
 @pytest.fixture
@@ -216,6 +217,22 @@ def test_a_bad_answer_has_its_own_failure_class(photo: Path, output: Any, verdic
     found = reader(made).read(prepare(photo, largest_pixels=PIXELS))
     assert isinstance(found, Answered)
     assert found.record.verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("utc", "verdict"), [("22:30", Verdict.OK), ("23:30", Verdict.OK), ("14:59", Verdict.DATE)]
+)
+def test_a_receipt_of_this_morning_in_seoul_is_not_in_the_future(
+    photo: Path, utc: str, verdict: Verdict
+) -> None:
+    """22:30 and 23:30 of the 20th are 7:30 and 8:30 of the 21st there; a minute before midnight it is none."""
+    made = bench()
+    made.double.habits.answer = lambda _: ([samples.completion(broken(date="2026-09-21"))], "")
+    asks = reader(made)
+    asks.now = lambda: datetime.fromisoformat(f"2026-09-20T{utc}:00+00:00")
+    found = asks.read(prepare(photo, largest_pixels=PIXELS))
+    assert isinstance(found, Answered)
+    assert found.reading.verdict is verdict
 
 
 def test_sampling_is_a_share_and_stays_the_same_for_a_receipt() -> None:

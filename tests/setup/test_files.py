@@ -9,6 +9,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from ops import release
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 RUNTIME = PROJECT["dependencies"]
@@ -115,3 +117,33 @@ def test_make_lists_every_target_with_its_line_and_every_target_that_runs_in_the
     for rule in re.split(r"\n(?=[a-z-]+:)", text)[1:]:
         target, _, needs = rule.partition("#")[0].partition(":")
         assert ("$(BIN)" in rule) == ("setup" in needs.split()), target
+
+
+def test_the_template_of_a_build_lays_out_what_a_release_is_packed_from(tmp_path: Path) -> None:
+    """With a Gradle and an npm that only leave behind what the real ones do."""
+    (tmp_path / "backend/build/libs").mkdir(parents=True)
+    gradle = tmp_path / "backend/gradlew"
+    gradle.write_text(
+        "#!/bin/sh\necho jar > build/libs/shop-boot.jar\necho plain > build/libs/shop-plain.jar\n"
+    )
+    (tmp_path / "frontend/.next/standalone").mkdir(parents=True)
+    (tmp_path / "frontend/.next/static").mkdir()
+    (tmp_path / "frontend/.next/standalone/server.js").write_text("serve()")
+    (tmp_path / "frontend/.next/standalone/.next").mkdir()
+    (tmp_path / "bin").mkdir()
+    npm = tmp_path / "bin/npm"
+    npm.write_text("#!/bin/sh\nexit 0\n")
+    for each in (gradle, npm):
+        each.chmod(0o755)
+    build = tmp_path / "build-release"
+    build.write_text((REPOSITORY / "templates/release/build-release").read_text())
+    build.chmod(0o755)
+    (tmp_path / "release.json").write_text((REPOSITORY / "templates/release/release.json").read_text())
+    environment = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}
+    done = subprocess.run(
+        [str(build), "out"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    packed = release.pack(tmp_path / "out", tmp_path / "v1.tar.gz", version="v1")
+    assert {part.value for part in packed.manifest.parts} == {"backend", "frontend"}
+    assert (tmp_path / "out/backend/app.jar").read_text() == "jar\n"

@@ -79,9 +79,14 @@ def test_logs_go_to_groups_that_the_stack_has_and_only_from_files_of_the_role() 
 
 def test_every_metric_that_terrace_metrics_publishes_is_one_of_its_probes() -> None:
     probe = probes.Probes(
-        {"role": "single", "gpu_budget_usd": "50"}, Users(Path(), Path()), Path(), str, str, NOW
+        {"role": "single", "budget_usd": "9", "gpu_budget_usd": "50"},
+        Users(Path(), Path()),
+        Path(),
+        str,
+        str,
+        NOW,
     )
-    listed = {metric for metric, _, _ in probe._table()}
+    listed = {metric for metric, _ in probe._table()}
     table = {
         each
         for each in (*m.BOX_METRICS, m.BUDGET_USED, *m.BUDGET_LEFT.values())
@@ -314,7 +319,8 @@ def test_the_budget_is_both_shares_together(tmp_path: Path) -> None:
     aws = Aws({"gpu_spend_percent": [{"Timestamp": NOW, "Maximum": 80.0}]})
     assert made(tmp_path, aws=aws).budget() == 54 + 40
     assert made(tmp_path).budget() == 54
-    assert made(tmp_path, budget_usd="").budget() is None
+    for facts in (made(tmp_path, budget_usd=""), made(tmp_path, gpu_budget_usd="")):
+        assert m.BUDGET_USED not in dict(facts.due())
 
 
 @pytest.mark.parametrize(

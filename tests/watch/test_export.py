@@ -45,10 +45,10 @@ def test_every_chart_is_a_panel_whose_queries_name_all_dimensions(stage: Any) ->
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=str)
-def test_every_alarm_that_tells_somebody_is_a_rule_over_names_that_the_exporter_has(stage: Any) -> None:
+def test_every_threshold_is_a_rule_over_names_that_the_exporter_has(stage: Any) -> None:
     made = standing(stage)
     (group,) = watchexport.rules(made)["groups"]
-    told = [alarm for alarm in made.alarms.alarms if alarm.notifies]
+    told = [alarm for alarm in made.alarms.alarms if alarm.notifies or alarm.threshold]
     pairs = [each for composite in made.alarms.composites for each in composite.any_of if len(each) > 1]
     assert len(group["rules"]) == len(told) + len(pairs)
     exported = {

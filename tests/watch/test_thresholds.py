@@ -12,9 +12,7 @@ from embedded.alarms.evaluator import Evaluator, replay
 from embedded.alarms.rules import State
 from infra.core import metrics, notice
 from infra.core.alarms import Alarm, alarm_set
-from infra.core.cost import stage_resources, watching_monthly
 from infra.core.metrics import Metric
-from infra.core.prices import load
 from infra.core.shape import shape
 from infra.core.stages import LADDER, Option, find
 from infra.core.thresholds import TABLE, Facts, Severity
@@ -82,22 +80,6 @@ def test_in_standard_mode_a_mean_that_cannot_be_is_not_waited_for() -> None:
     names = set(by_name(Facts(shape(find("single-8g")), "standard")))
     assert {"app-credits-gone-warn", "app-credits-gone-review"} <= names
     assert not {"app-cpu-warn", "app-surplus-warn"} & names
-
-
-def test_the_set_of_the_smallest_stage_costs_at_most_five_dollars() -> None:
-    assert watching_monthly(stage_resources(find("single-8g")), load()) <= 5
-
-
-def test_a_price_counts_every_metric_of_an_expression_and_the_hours_of_a_custom_metric() -> None:
-    book = load()
-    math = [alarm for alarm in SINGLE.alarms if len(alarm.parts) == 2]
-    custom = sum(Decimal(metric.billed_hours) / 24 for metric in SINGLE.metrics())
-    expected = (
-        (len(SINGLE.alarms) + len(math) - 10) * Decimal("0.10")
-        + len(SINGLE.composites) * Decimal("0.50")
-        + (custom - 10) * Decimal("0.30")
-    )
-    assert watching_monthly(stage_resources(find("single-8g")), book) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -233,6 +215,30 @@ def test_every_review_speaks_in_the_composite_and_every_page_of_a_dead_service_i
     assert {name for group in review.any_of for name in group} == reviews
     assert ("app-heartbeat-page",) in down.any_of
     assert ("stack-availability-burn-fast-long", "stack-availability-burn-fast-short") in down.any_of
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=str)
+def test_a_composites_message_says_meaning_and_threshold_of_its_members_and_is_short_enough(
+    stage: Any,
+) -> None:
+    made = alarm_set(Facts(shape(stage)))
+    for composite in made.composites:
+        said = notice.of_composite(composite, made.alarms, LONG)
+        assert len(said) <= notice.MOST_CHARACTERS
+        assert composite.means in said
+        assert "\nDo: " in said
+        assert said.splitlines()[-1].startswith(f"More: scripts/watch.py explain {composite.name}; https://")
+    review = notice.of_composite(made.composites[0], made.alarms, LONG)
+    assert "Memory above 80 % in 6 of 6 × 5 min" in review
+    assert LONG.next_stage in review
+
+
+def test_what_speaks_for_the_next_stage_is_told_once_by_the_composite() -> None:
+    review, down = SINGLE.composites
+    told = {alarm.name for alarm in SINGLE.alarms if alarm.notifies}
+    assert not told & set(review.members)
+    # A dead box is told at once and during a deploy too; windows of a burn rate speak together or not at all.
+    assert {name for group in down.any_of if len(group) == 1 for name in group} <= told
 
 
 def test_a_row_says_what_it_means_and_each_of_its_levels_what_to_do() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from infra.core.alarms import alarm_set
 from infra.core.errors import TerraceError
 from infra.core.naming import Naming
 from ops import watch, watchpage
@@ -141,7 +142,25 @@ def test_a_stack_without_alarms_is_refused_with_the_remedy(imagined: Imagined, c
 
 @pytest.mark.parametrize("name", ["app-memory-review", "app-memory", "memory"])
 def test_an_alarm_is_explained_by_its_name_with_or_without_its_level(imagined: Imagined, name: str) -> None:
-    assert watch.explain(imagined.facts, name).title == "Memory"
+    assert watch.explain(imagined.facts, name)["title"] == "Memory"
+
+
+def test_whatever_a_message_names_can_be_explained_composites_too(imagined: Imagined) -> None:
+    made = alarm_set(imagined.facts)
+    for alarm in made.alarms:
+        assert watch.explain(imagined.facts, alarm.name)["alarm"] == alarm.name
+    for composite in made.composites:
+        said = watch.explain(imagined.facts, composite.name)
+        assert said["means"].endswith(".")
+        assert all(member in said["members"] for member in composite.members)
+    review = watch.explain(imagined.facts, "scale-up-review")
+    assert "Memory above 80 % in 6 of 6 × 5 min" in review["speaks when"]
+    assert watch.explain(imagined.facts, "app-memory-review")["tells"] == "through scale-up-review"
+    assert watch.explain(imagined.facts, "app-memory-warn")["tells"] == "by itself"
+    assert (
+        watch.explain(imagined.facts, "app-heartbeat-page")["tells"] == "by itself and through service-down"
+    )
+    assert watch.explain(imagined.facts, "stack-deploying")["tells"] == "nobody"
 
 
 def test_an_unknown_alarm_is_refused_with_the_nearest(imagined: Imagined) -> None:

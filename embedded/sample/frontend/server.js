@@ -112,4 +112,4 @@ function drain() {
 }
 
 process.on("SIGTERM", drain);
-process.on("SIGINT", drain); // what pm2 sends
+process.on("SIGINT", drain); // Ctrl-C at a terminal

@@ -1,8 +1,8 @@
-"""The only place for what watching a stack costs: its alarms as resources, and the custom metrics that they read.
+"""The only place for what watching a stack costs: its alarms as resources, and the custom metrics beside them.
 
 CloudWatch bills a custom metric for each hour in which it is published (CloudWatch pricing), whoever reads it. No
-resource says so: what the boxes' programs and the GPU's controller publish is known by the alarms on it, and how many
-hours of a day by the table of metrics. A metric filter's own metric is billed at the filter (kinds_watch.py).
+resource says so: that boxes' programs and the GPU's controller publish is known by the alarms on it; what, and in how
+many hours of a day, by the table of metrics. A metric filter's own metric is billed at the filter (kinds_watch.py).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from infra.core.cost import kinds_watch
 from infra.core.cost.component import Component, fixed
 from infra.core.cost.resource import Resource
 from infra.core.cost.usage import DEFAULT
-from infra.core.metrics import Metric, Space
+from infra.core.metrics import Metric, Space, role_of
 from infra.core.prices import PriceBook
 
 ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
@@ -33,8 +33,10 @@ BILLED = (ALARM, COMPOSITE, FILTER, DASHBOARD)
 
 HOURS_A_DAY = 24
 
-SHOWN_ONLY = (metrics.CONCURRENT,)
-"""Metrics that every box with alarms publishes for the dashboard, whether an alarm reads them or not."""
+Published = tuple[str, str, str]
+"""A metric by its name, what of it is told apart (a path, an objective), and the box it is of, or `stack`."""
+
+STACK = "stack"
 
 
 def _hours() -> Mapping[str, int]:
@@ -50,10 +52,18 @@ HOURS = _hours()
 
 
 def custom_metrics(resources: Iterable[Resource]) -> Iterator[Component]:
-    """The custom metrics that programs of the stack publish, as one component; none where nothing is watched.
+    """The custom metrics that programs of the stack publish, as one component; none where nothing is watched."""
+    quantity = Decimal(sum(published(resources).values())) / HOURS_A_DAY
+    if quantity:
+        yield fixed("custom metrics of its programs", "cw.metric", quantity)
 
-    A metric is told from another by its name, the path that it is of, and what it is about: the alarm's logical name
-    begins with that of its box, whose id a preview does not know yet.
+
+def published(resources: Iterable[Resource]) -> dict[Published, int]:
+    """What programs of the stack publish, and in how many hours of a day; nothing where nothing is watched.
+
+    What it is about is known by the alarm's logical name, which begins with that of its box: a preview does not know
+    its id yet. A box that has an alarm publishes all that boxes of its role do; a stack with an alarm on the GPU, all
+    that its controller does.
     """
     listed = list(resources)
     boxes = sorted((each.name for each in listed if each.token == INSTANCE), key=len, reverse=True)
@@ -62,23 +72,29 @@ def custom_metrics(resources: Iterable[Resource]) -> Iterator[Component]:
         for each in listed
         if each.token == FILTER and (transformation := each.inputs.get("metricTransformation") or {})
     }
-    published: dict[tuple[str, str, str], int] = {}
+    found: dict[Published, int] = {}
     for alarm in (each for each in listed if each.token == ALARM):
-        subject = next((name for name in boxes if alarm.name.startswith(f"{name}-")), "")
+        subject = next((name for name in boxes if alarm.name.startswith(f"{name}-")), STACK)
         for namespace, name, place in _read(alarm):
-            if namespace.startswith(AWS) or (namespace, name) in filtered:
-                continue
-            published[(name, place, subject)] = HOURS.get(name, HOURS_A_DAY)
-    for subject in {subject for *_, subject in published if subject}:
-        for metric in SHOWN_ONLY:
-            published.setdefault((metric.name, "", subject), metric.billed_hours)
+            if not namespace.startswith(AWS) and (namespace, name) not in filtered:
+                found[(name, place, subject)] = HOURS.get(name, HOURS_A_DAY)
+    for subject in {subject for *_, subject in found} - {STACK}:
+        found |= _told(subject, (each for each in metrics.BOX_METRICS if role_of(subject) in each.roles))
+    if any(name == metrics.GPU_BLIND.name for name, *_ in found):
+        found |= _told(STACK, metrics.GPU_METRICS)
     made = {each.name for each in listed if each.token == ALARM}
     for objective, metric in metrics.BUDGET_LEFT.items():
         if burn.alarm_name(objective, burn.SLOWEST) in made:
-            published[(metric.name, objective, "stack")] = metric.billed_hours
-    quantity = Decimal(sum(published.values())) / HOURS_A_DAY
-    if quantity:
-        yield fixed("custom metrics of its programs", "cw.metric", quantity)
+            found[(metric.name, objective, STACK)] = metric.billed_hours
+    return found
+
+
+def _told(subject: str, told: Iterable[Metric]) -> dict[Published, int]:
+    return {
+        (each.name, dict(each.fixed).get("path", ""), subject): each.billed_hours
+        for each in told
+        if each.billed_hours
+    }
 
 
 def watching_quantities(resources: Iterable[Resource]) -> dict[str, Decimal]:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from infra.core.gpu.modes import Envelope, Mode, Wanted, Workers
-from infra.core.gpu.platform import QUIET_DAYS, Stock, WorkerStatus
+from infra.core.gpu.platform import INIT_LIMIT_SECONDS, QUIET_DAYS, Stock, WorkerStatus
 from infra.core.gpu.policy import Policy
 
 SLOTS = 48
@@ -23,8 +23,13 @@ DAY = 86400
 EDIT_GRACE_SECONDS = 3600
 """How long somebody's edit inside the envelope is left alone."""
 
+MOST_LOOKS = 120
+"""Looks at a standing queue that are remembered; beyond, every second one."""
+
 REST_AFTER_BOUNCES = 2
 RETRY_CLOSED_SECONDS = 6 * 3600
+LONGEST_START_SECONDS = 2 * INIT_LIMIT_SECONDS
+"""Twice what the platform waits by itself, and more than the RUNPOD_INIT_TIMEOUT of runpod/endpoint.yaml."""
 
 
 class Finding(StrEnum):
@@ -32,6 +37,7 @@ class Finding(StrEnum):
 
     NO_STOCK = "no-stock"
     CRASH_LOOP = "crash-loop"
+    """Workers start over and over and none gets ready: a program that dies, an image that cannot be pulled."""
     DEAD_ENGINE = "dead-engine"
     QUIETED = "scaled-down-by-the-platform"
     EDITED = "edited-in-the-console"
@@ -39,6 +45,10 @@ class Finding(StrEnum):
     STALE = "stale"
     BUDGET = "budget-reached"
     BUDGET_AHEAD = "budget-will-be-reached"
+
+
+A_PERSON = frozenset({Finding.NO_STOCK, Finding.CRASH_LOOP, Finding.DEAD_ENGINE})
+"""What stops the model's work and does not mend by itself; money has alarms of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +63,10 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What was seen. Counts are cumulative; `wait_p95_seconds` is the clients' own, None where nobody asked."""
+    """What was seen. Counts of what has ended are cumulative.
+
+    `wait_p95_seconds` is the clients' own, None where nobody asked.
+    """
 
     at: float
     workers: Workers
@@ -64,13 +77,17 @@ class Observation:
     failed: int
     spend_usd: float
     wait_p95_seconds: float | None = None
-    oldest_wait_seconds: float | None = None
     stock: Stock | None = None
 
     @property
     def requests(self) -> int:
         """All that ever came."""
         return self.queued + self.in_progress + self.completed + self.failed
+
+    @property
+    def taken(self) -> int:
+        """Those of them that a worker has taken."""
+        return self.requests - self.queued
 
     @property
     def ready(self) -> int:
@@ -96,12 +113,16 @@ class State:
     last_completed: int = 0
     last_failed: int = 0
     last_request_at: float = 0.0
+    arrivals: tuple[tuple[float, int], ...] = ()
+    """How many requests had come at each look since the oldest of the queue came."""
     slot: int = -1
     slot_requests: int = 0
     slot_began: float = 0.0
     rates: tuple[float, ...] = field(default=(-1.0,) * SLOTS)
     recent: float = 0.0
     unhealthy_windows: int = 0
+    starting_since: float | None = None
+    """Since when workers have been starting while none was ready."""
     bounces: tuple[float, ...] = ()
     closed_until: float = 0.0
     closing_since: float | None = None
@@ -119,6 +140,7 @@ class State:
         known = {name: value for name, value in data.items() if name in cls.__slots__}
         for name in ("flips", "rates", "bounces"):
             known[name] = tuple(known.get(name) or getattr(cls(), name))
+        known["arrivals"] = tuple((at, count) for at, count in known.get("arrivals") or ())
         known["mode"] = Mode(known["mode"])
         for name in ("wrote", "before"):
             known[name] = Workers.from_body(known[name]) if known.get(name) else None
@@ -135,6 +157,11 @@ class Decision:
     findings: tuple[Finding, ...]
     next_check_seconds: float
     state: State
+
+    def needs_a_person(self, now: float) -> int:
+        """How many things somebody should look at; what an endpoint rests from still counts while it rests."""
+        rests = self.mode is Mode.CLOSED and self.state.closed_until > now
+        return len(A_PERSON & set(self.findings)) or int(rests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +200,8 @@ def decide(state: State, seen: Observation, policy: Policy, bounds: Bounds, now:
     mode, reason, count = _wanted(state, seen, policy, bounds, findings, now)
     state, mode, reason, at_once = _paced(state, mode, reason, policy, findings, now)
     workers = bounds.envelope.workers(mode, count=count)
-    if mode is Mode.CLOSED and Finding.BUDGET in findings:
+    # Behind a dead engine nothing runs that could be killed: all that is taken fails at once, until it is gone.
+    if mode is Mode.CLOSED and Finding.DEAD_ENGINE not in findings:
         workers, state = _drained(state, seen, bounds, workers, policy, now)
     else:
         state = replace(state, closing_since=None)
@@ -219,15 +247,31 @@ def _learned(state: State, seen: Observation, policy: Policy, now: float) -> Sta
             rates[state.slot] = rate if old < 0 else old + LEARNING * (rate - old)
             state = replace(state, rates=tuple(rates))
         state = replace(state, slot=slot, slot_requests=new, slot_began=now)
-    waited = seen.wait_p95_seconds if seen.wait_p95_seconds is not None else seen.oldest_wait_seconds
-    bad = waited is not None and waited > policy.objective_seconds
+    arrivals = _arrivals(state, seen, now)
+    oldest_seconds = now - arrivals[0][0] if arrivals else 0.0
+    bad = max(oldest_seconds, seen.wait_p95_seconds or 0.0) > policy.objective_seconds
     return replace(
         state,
+        arrivals=arrivals,
         recent=recent,
         last_requests=seen.requests,
         last_request_at=now if new or not state.last_request_at else state.last_request_at,
         bad_windows=state.bad_windows + 1 if bad else 0,
     )
+
+
+def _arrivals(state: State, seen: Observation, now: float) -> tuple[tuple[float, int], ...]:
+    """Looks since the oldest of the queue came.
+
+    The queue is served in its order, so the oldest is the request after those that were taken. It came at the first
+    look that counts it, or before: what it has waited is at least the time since.
+    """
+    if not seen.queued:
+        return ()
+    # Fewer than there were: the platform counts anew, or somebody has emptied the queue.
+    known = state.arrivals if seen.requests >= state.last_requests else ()
+    kept = tuple(each for each in (*known, (now, seen.requests)) if each[1] > seen.taken)
+    return kept if len(kept) <= MOST_LOOKS else kept[::2]
 
 
 def _health(state: State, seen: Observation, policy: Policy, findings: list[Finding]) -> State:
@@ -240,7 +284,10 @@ def _health(state: State, seen: Observation, policy: Policy, findings: list[Find
     # Between two crashes a worker looks as if it were starting: only a ready one, or none at all, is health.
     healthy = bool(seen.ready) or not any(seen.states.values())
     sick = 0 if healthy else state.unhealthy_windows + bool(unhealthy)
-    if sick >= policy.unhealthy_windows:
+    starting = bool(seen.states.get(WorkerStatus.INITIALIZING)) and not healthy and not throttled
+    since = (state.starting_since or seen.at) if starting or (unhealthy and not healthy) else None
+    # An image that cannot be pulled shows as a start without end: unhealthy for moments that few looks meet.
+    if sick >= policy.unhealthy_windows or (since is not None and seen.at - since > LONGEST_START_SECONDS):
         findings.append(Finding.CRASH_LOOP)
     failed, completed = seen.failed - state.last_failed, seen.completed - state.last_completed
     if failed >= policy.dead_failures and completed <= 0 and seen.ready:
@@ -249,6 +296,7 @@ def _health(state: State, seen: Observation, policy: Policy, findings: list[Find
     return replace(
         state,
         unhealthy_windows=sick,
+        starting_since=since,
         last_failed=seen.failed if counted or failed < 0 else state.last_failed,
         last_completed=seen.completed,
     )
@@ -280,7 +328,11 @@ def _wanted(
         findings.append(Finding.BUDGET)
         return Mode.CLOSED, f"the month's {bounds.budget_usd:.2f} USD are spent ({seen.spend_usd:.2f})", 0
     if Finding.CRASH_LOOP in findings:
-        return Mode.CLOSED, "workers crash at their start: nothing is started until it is looked into", 0
+        return (
+            Mode.CLOSED,
+            "workers crash at their start, or never get ready: nothing is started until it is looked into",
+            0,
+        )
     if Finding.DEAD_ENGINE in findings:
         return Mode.CLOSED, "jobs fail at once behind living workers: they are thrown away", 0
     if state.closed_until > now:

@@ -203,14 +203,18 @@ class Definition(_Strict):
         )
 
     @property
+    def kv_element_bytes(self) -> int:
+        """Bytes of one number in the KV cache."""
+        return 1 if self.environment.get("KV_CACHE_DTYPE", "auto").startswith("fp8") else 2
+
+    @property
     def memory(self) -> gpu_memory.Budget:
-        """What fits on one worker."""
-        element = 1 if self.environment.get("KV_CACHE_DTYPE", "auto").startswith("fp8") else 2
+        """What fits on one worker; `read` refuses cards and models without figures."""
         return gpu_memory.budget(
             gpu_memory.MODELS[self.model.name],
             self.gpu.type,
             utilization=float(self.environment["GPU_MEMORY_UTILIZATION"]),
-            kv_element_bytes=element,
+            kv_element_bytes=self.kv_element_bytes,
         )
 
     def memory_lines(self) -> list[tuple[str, str]]:
@@ -445,10 +449,7 @@ def _environment_rules(definition: Definition) -> Iterator[Fault]:
 
 
 def _memory_rules(definition: Definition) -> Iterator[Fault]:
-    if (
-        any(variables.faults(definition.worker_environment, path=""))
-        or definition.gpu.type not in gpu_memory.GPU_MEMORY_GIB
-    ):
+    if any(variables.faults(definition.worker_environment, path="")):
         return
     if (model := gpu_memory.MODELS.get(definition.model.name)) is None:
         yield Fault(
@@ -482,6 +483,18 @@ def _memory_rules(definition: Definition) -> Iterator[Fault]:
             f"+ {request.text_tokens} + {request.output_tokens} = {tokens} tokens",
             "Raise it, or send less",
         )
+    if definition.gpu.type not in gpu_memory.GPU_MEMORY_GIB:
+        utilization = float(definition.environment["GPU_MEMORY_UTILIZATION"])
+        needed = gpu_memory.needed_gib(
+            model, tokens=length, utilization=utilization, kv_element_bytes=definition.kv_element_bytes
+        )
+        yield Fault(
+            "gpu.type",
+            f"how much of {definition.gpu.type!r} vLLM can address is not known here; {length} tokens beside "
+            f"{model.weights_gib} GiB of weights need {needed:.1f} GiB at {utilization:.2f}",
+            f"If it has that, add what nvidia-smi shows to GPU_MEMORY_GIB in {gpu_memory.__name__}",
+        )
+        return
     budget = definition.memory
     if budget.cache_tokens < length:
         sums = "; ".join(f"{name} {value.strip()}" for name, value in definition.memory_lines())

@@ -110,6 +110,12 @@ def budget(model: ModelFacts, gpu: str, *, utilization: float, kv_element_bytes:
     )
 
 
+def needed_gib(model: ModelFacts, *, tokens: int, utilization: float, kv_element_bytes: int = 2) -> float:
+    """What a card must let vLLM address to hold `model` and a KV cache of so many tokens, in GiB."""
+    cache_gib = tokens * model.kv_bytes_per_token(kv_element_bytes) / GIB
+    return (model.weights_gib + ACTIVATIONS_GIB + UNITEMISED_GIB + cache_gib) / utilization
+
+
 def image_tokens(pixels: int) -> int:
     """What an image of that many pixels costs the model, rounded up."""
     return -(-pixels // PIXELS_PER_TOKEN)

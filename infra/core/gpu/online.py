@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from infra.core.gpu.policy import Policy
-from infra.core.gpu.simulate import STEP_SECONDS, served_a_minute
+from infra.core.gpu.simulate import STEP_SECONDS, cold_steps, served_a_minute
 
 LONGEST_QUEUE = 40
 """Longer queues are counted as this one: by then a worker has long been started."""
@@ -26,27 +26,28 @@ def online_optimum(means: Sequence[float], policy: Policy) -> float:
     It may start a worker before a request or leave requests waiting, and stop an idle one at any minute.
 
     Raises:
-        ValueError: the cold start is not two steps long, or one worker does not serve what comes in a minute.
+        ValueError: one worker does not serve what comes in a minute.
     """
-    if round(policy.cold_start_seconds / STEP_SECONDS) != 2:
-        raise ValueError(f"a cold start of {policy.cold_start_seconds} s is not 2 minutes")
     if max(means, default=0) + LONGEST_QUEUE > served_a_minute(policy):
         raise ValueError(f"{max(means):.0f} requests a minute need more than one worker")
     unit, late = policy.usd_per_second * STEP_SECONDS, policy.usd_per_second_waited * STEP_SECONDS
     queues = range(LONGEST_QUEUE + 1)
-    off, starting, on = ([0.0 for _ in queues] for _ in range(3))
+    off = [0.0 for _ in queues]
+    # How far a worker is from being ready: the first one is on, the last one was started a minute ago.
+    coming = [[0.0 for _ in queues] for _ in range(cold_steps(policy))]
     for mean in reversed(means):
         chances = _poisson(mean)
         # What a minute with so many waiting at its end leads to: a start, or none; and a start that goes on.
-        least = [min(unit + starting[each], off[each]) for each in queues]
-        gone_on = [unit + on[each] for each in queues]
-        off, starting, on = (
-            [late * queue + _expected(least, queue, chances) for queue in queues],
-            [late * queue + _expected(gone_on, queue, chances) for queue in queues],
+        on, newest = coming[0], coming[-1]
+        least = [min(unit + newest[each], off[each]) for each in queues]
+        nearer = [[unit + each for each in stage] for stage in coming[:-1]]
+        coming = [
             # A worker that is on serves all; it may stop in a minute in which it had nothing to do.
             [unit + chances[0] * min(on[0], off[0]) + (1 - chances[0]) * on[0]]
             + [unit + on[0]] * LONGEST_QUEUE,
-        )
+            *([late * queue + _expected(stage, queue, chances) for queue in queues] for stage in nearer),
+        ]
+        off = [late * queue + _expected(least, queue, chances) for queue in queues]
     return off[0]
 
 

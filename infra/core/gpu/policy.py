@@ -50,10 +50,14 @@ class Policy:
     calendar_offset_hours: float
     calendar: tuple[Window, ...]
 
+    @property
+    def zone(self) -> timezone:
+        """Where the days of the calendar, and of the receipts, begin and end."""
+        return timezone(timedelta(hours=self.calendar_offset_hours))
+
     def scheduled(self, now: float) -> Mode | None:
         """The mode that the calendar wants at that time, or None; the dearest where windows meet."""
-        zone = timezone(timedelta(hours=self.calendar_offset_hours))
-        local = datetime.fromtimestamp(now, zone)
+        local = datetime.fromtimestamp(now, self.zone)
         minute = local.hour * 60 + local.minute
         found = [w.mode for w in self.calendar if local.weekday() in w.days and w.start <= minute < w.end]
         return max(found, key=lambda mode: mode.rank, default=None)

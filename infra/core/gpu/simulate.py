@@ -42,7 +42,6 @@ class View:
     served: int = 0
     total_arrived: int = 0
     total_served: int = 0
-    oldest_wait_seconds: float = 0.0
     cost_usd: float = 0.0
 
 
@@ -51,16 +50,16 @@ Chooser = Callable[[View], Setting]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a policy came to on a trace; waits in seconds, to the minute."""
+    """What a policy came to on a trace; waits in seconds, to the minute, and counts where it has them."""
 
     policy: str
     trace: str
     cost_usd: float
     waited_usd: float
-    wait_p50_seconds: float
-    wait_p95_seconds: float
-    cold_starts: int
-    flips: int
+    wait_p50_seconds: float | None = None
+    wait_p95_seconds: float | None = None
+    cold_starts: int | None = None
+    flips: int | None = None
 
     @property
     def total_usd(self) -> float:
@@ -71,7 +70,7 @@ class Outcome:
 def simulate(trace: Trace, name: str, choose: Chooser, policy: Policy) -> Outcome:
     """Runs one policy over a trace."""
     view = View()
-    cold = max(1, round(policy.cold_start_seconds / STEP_SECONDS))
+    cold = cold_steps(policy)
     capacity = served_a_minute(policy)
     unit = policy.usd_per_second * STEP_SECONDS
     starts: deque[int] = deque()
@@ -121,10 +120,14 @@ def simulate(trace: Trace, name: str, choose: Chooser, policy: Policy) -> Outcom
         view.arrived, view.served = arrived, served
         view.total_arrived += arrived
         view.total_served += served
-        view.oldest_wait_seconds = (minute + 1 - queue[0][0]) * STEP_SECONDS if queue else 0.0
     return Outcome(
         name, trace.name, view.cost_usd, waited_usd, _rank(waits, 0.5), _rank(waits, 0.95), cold_starts, flips
     )
+
+
+def cold_steps(policy: Policy) -> int:
+    """Minutes that a worker takes to start: the nearest whole number, at least one."""
+    return max(1, round(policy.cold_start_seconds / STEP_SECONDS))
 
 
 def served_a_minute(policy: Policy) -> int:
@@ -181,7 +184,7 @@ def ours(policy: Policy, most: int, idle: IdleTimeouts, *, start: float = 1_790_
         now = start + view.minute * STEP_SECONDS
         seen = Observation(
             now, live, {WorkerStatus.IDLE: view.on, WorkerStatus.INITIALIZING: view.starting}, view.queue, 0,
-            view.total_served, 0, 0.0, oldest_wait_seconds=view.oldest_wait_seconds,
+            view.total_served, 0, 0.0,
         )  # fmt: skip
         decision = decide(state, seen, policy, bounds, now)
         kept[0], kept[1] = decision.state, decision.workers

@@ -178,6 +178,8 @@ class Install:
         if any(written):
             run(["systemctl", "daemon-reload"])
         run(["systemctl", "enable", "-q", *units.enabled(self.budget, gpu=gpu)])
+        if self.budget.worker is None and self.budget.backend is not None:
+            run(["systemctl", "stop", "terrace-worker.service"])
         if gpu:
             run(["systemctl", "start", "terrace-gpu.timer"])
         elif Path("/etc/systemd/system/terrace-gpu.timer").exists():
@@ -202,9 +204,10 @@ class Install:
     def data(self) -> None:
         """The data volume, and its directories."""
         say(f"/data: {mount.mount(self.facts)}")
-        run(["systemctl", "start", "terrace-data.service"])
+        run(["systemctl", "start", "terrace-data.service", "terrace-grow.timer"])
         directory(DATA / "releases")
         directory(DATA / "state")
+        directory(DATA / "state" / "metrics", owner="terrace-metrics", group="terrace-metrics")
 
     def database(self) -> None:
         """The cluster and its configuration; the server is not started yet."""
@@ -236,6 +239,8 @@ class Install:
         """The release that served last, where there is one; the upstream files in any case."""
         directory(nginx.ETC / "terrace")
         run(["systemctl", "start", "terrace-release.service"])
+        if self.budget.worker is not None:
+            run(["/usr/local/sbin/terrace-deploy", "boot"])
 
     def nginx(self) -> None:
         """HTTPS, with whichever certificate there is."""
@@ -269,6 +274,15 @@ class Install:
             run(["systemctl", "start", "--no-block", *self.later])
 
 
+def shares(found: Facts) -> Budget:
+    """Who may have how much of this box's memory.
+
+    Raises:
+        TerraceError: the role's shares are more than the memory.
+    """
+    return budget(role(found), ram_mib(), worker=bool(found.get("worker")))
+
+
 def install() -> int:
     """Runs every step; the failing one is named in bootstrap.json, in the log and by a metric.
 
@@ -285,7 +299,7 @@ def install() -> int:
             ) from error
         began = time.monotonic()
         bundle = CURRENT.readlink().name if CURRENT.is_symlink() else ""
-        steps = Install(found, budget(role(found), ram_mib())).steps()
+        steps = Install(found, shares(found)).steps()
         noted: dict[str, Any] = {}
         for name, step in steps.items():
             _note("installing", bundle, noted | {name: {"state": "running"}})
@@ -340,7 +354,7 @@ def status(*, as_json: bool) -> int:
         return 0
     lines = [f"{told['state']}  bundle {told.get('bundle', '?')}"]
     lines += [f"  {name:<12} {each['state']} {each.get('error', '')}" for name, each in told["steps"].items()]
-    sys.stdout.write("\n".join([*lines, table(budget(role(facts()), ram_mib()))]) + "\n")
+    sys.stdout.write("\n".join([*lines, table(shares(facts()))]) + "\n")
     return 0
 
 

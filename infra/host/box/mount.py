@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import stat
+import subprocess
 import sys
 import time
 from datetime import UTC, datetime
@@ -21,6 +23,8 @@ from .system import DATA, Facts, command, facts, run, say, write
 LABEL = "terrace-data"
 IDENTITY = "identity.json"
 WAIT_SECONDS = 90.0
+NOTHING_FOUND, AMBIVALENT = 2, 8
+READ_BYTES = 1 << 20
 NAMES = ("/dev/sdf", "/dev/xvdf", "/dev/nvme1n1")
 """What /dev/sdf is called where no by-id link stands (EBS User Guide, "Device names")."""
 
@@ -59,14 +63,39 @@ def mount(found: Facts, *, wait_seconds: float = WAIT_SECONDS) -> str:
         run(["mount", "-o", "noatime,nodev,nosuid", str(device), str(DATA)])
         done.append(f"mounted {device}")
     _check_writable()
-    run(["resize2fs", run(["findmnt", "--noheadings", "--output", "SOURCE", str(DATA)]).strip()])
+    try:
+        done.append(grow())
+    except TerraceError as error:
+        # What is there serves; terrace-grow.timer tries again and is seen to fail.
+        say(f"/data does not grow: {error}")
     own = {"project": found["project"], "stack": found["stack"]}
     path = DATA / IDENTITY
     if not path.exists():
         made = {**own, "created_at": datetime.now(UTC).isoformat(timespec="seconds")}
         write(path, json.dumps(made) + "\n")
     _check_identity(path, found)
-    return ", ".join(done) or "stands"
+    return ", ".join(each for each in done if each) or "stands"
+
+
+def grow() -> str:
+    """Lets the mounted file system take the whole of a volume that grew; what was done, or nothing.
+
+    Raises:
+        TerraceError: /data is not mounted, or the kernel refuses.
+    """
+    device = run(["findmnt", "--noheadings", "--output", "SOURCE", str(DATA)], check=False).strip()
+    if not device:
+        raise TerraceError(Fault(str(DATA), "is not mounted", "systemctl restart terrace-data"))
+    before = _blocks()
+    run(["resize2fs", device])
+    after = _blocks()
+    return f"grew from {before / 2**30:.1f} to {after / 2**30:.1f} GiB" if after > before else ""
+
+
+def _blocks() -> int:
+    """Bytes of the file system."""
+    found = os.statvfs(DATA)
+    return found.f_blocks * found.f_frsize
 
 
 def _wait(volume_id: str, wait_seconds: float) -> Path:
@@ -85,13 +114,33 @@ def _wait(volume_id: str, wait_seconds: float) -> Path:
 
 
 def _probe(device: Path) -> str:
-    """What is on it: a file system's type, another signature, or "" for nothing at all."""
-    values = dict(
-        line.split("=", 1)
-        for line in run(["blkid", "-p", "-o", "export", str(device)], check=False).splitlines()
-        if "=" in line
+    """What is on it: a file system's type, another signature, or "" for nothing at all.
+
+    Raises:
+        TerraceError: blkid could not tell; only "nothing found" (2) is nothing, and "ambivalent" (8) is not
+            (util-linux, blkid(8)).
+    """
+    probed = subprocess.run(
+        ["blkid", "-p", "-o", "export", str(device)], capture_output=True, text=True, check=False, timeout=60
     )
-    return values.get("TYPE") or values.get("PTTYPE") or ("something unknown" if len(values) > 1 else "")
+    values = dict(line.split("=", 1) for line in probed.stdout.splitlines() if "=" in line)
+    found = values.get("TYPE") or values.get("PTTYPE") or ("something unknown" if len(values) > 1 else "")
+    if found:
+        return found
+    if probed.returncode == AMBIVALENT:
+        return "several signatures"
+    if probed.returncode != NOTHING_FOUND:
+        said = probed.stderr.strip() or f"blkid ended with {probed.returncode}"
+        raise TerraceError(Fault(str(device), f"cannot be probed: {said}", "Nothing was written; look at it"))
+    try:
+        with device.open("rb") as file:
+            file.read(READ_BYTES)
+    except OSError as error:
+        # blkid ends with 2 there as well.
+        raise TerraceError(
+            Fault(str(device), f"cannot be read: {error.strerror}", "Nothing was written; look at `dmesg`")
+        ) from error
+    return ""
 
 
 def _check_foreign(device: Path, found: Facts) -> None:
@@ -131,14 +180,27 @@ def _has_partitions(device: Path) -> bool:
     return any(Path("/sys/class/block").glob(f"{device.name}/{device.name}*"))
 
 
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value) or value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds from 0 on")
+    return value
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="terrace-mount", description=__doc__.split("\n")[0])
-    parser.add_argument("--wait-seconds", type=float, default=WAIT_SECONDS, help="how long to wait for it")
+    parser.add_argument("--wait-seconds", type=_seconds, default=WAIT_SECONDS, help="how long to wait for it")
+    parser.add_argument(
+        "--grow", action="store_true", help="only let the mounted file system take a grown volume"
+    )
     given = parser.parse_args()
 
     def work() -> int:
-        say(f"/data: {mount(facts(), wait_seconds=given.wait_seconds)}")
+        if not given.grow:
+            say(f"/data: {mount(facts(), wait_seconds=given.wait_seconds)}")
+        elif grown := grow():
+            say(f"/data {grown}")
         return 0
 
     return command(work)

@@ -116,6 +116,25 @@ AccuracySec=1
 [Install]
 WantedBy=timers.target
 """
+_GROW = f"""\
+[Unit]
+Description=The data volume's file system as large as the volume
+After=terrace-data.service
+[Service]
+Type=oneshot
+ExecStart={PROGRAMS}/terrace-mount --grow
+TimeoutStartSec=600
+"""
+# EBS needs nobody's stop to grow; what is mounted there follows within minutes.
+_GROW_TIMER = """\
+[Unit]
+Description=The data volume's file system as large as the volume, again and again
+[Timer]
+OnBootSec=60
+OnUnitInactiveSec=300
+[Install]
+WantedBy=timers.target
+"""
 
 
 def _service(name: str, *, instances: bool, start: str, limit_mib: int) -> str:
@@ -162,9 +181,13 @@ def units(budget: Budget, *, gpu: bool = False) -> dict[str, str]:
     if budget.role == "frontend":
         made |= {"terrace-upstream.service": _UPSTREAM, "terrace-upstream.timer": _UPSTREAM_TIMER}
     if data:
-        made["terrace-data.service"] = _oneshot(
-            "The data volume", f"{PROGRAMS}/terrace-mount", after="local-fs.target"
-        )
+        made |= {
+            "terrace-data.service": _oneshot(
+                "The data volume", f"{PROGRAMS}/terrace-mount", after="local-fs.target"
+            ),
+            "terrace-grow.service": _GROW,
+            "terrace-grow.timer": _GROW_TIMER,
+        }
     if (java := budget.backend) is not None:
         made["terrace-backend@.service"] = _service(
             "backend",
@@ -192,8 +215,8 @@ def units(budget: Budget, *, gpu: bool = False) -> dict[str, str]:
 def enabled(budget: Budget, *, gpu: bool = False) -> list[str]:
     """The units that start by themselves; services of a release are started by terrace-release."""
     started_by_others = (
-        "terrace-agents.service", "terrace-certificate.service", "terrace-gpu.service", "terrace-upstream.service",
-        "terrace-worker.service",
+        "terrace-agents.service", "terrace-certificate.service", "terrace-gpu.service", "terrace-grow.service",
+        "terrace-upstream.service", "terrace-worker.service",
     )  # fmt: skip
     return [name for name in units(budget, gpu=gpu) if "@" not in name and name not in started_by_others]
 

@@ -6,6 +6,7 @@ its own subnet. A backend that was replaced has another address: the list is rea
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -72,6 +73,7 @@ def learn(found: Facts) -> bool:
 
 def main() -> int:
     """The command line."""
+    argparse.ArgumentParser(prog="terrace-upstream", description=__doc__.split("\n")[0]).parse_args()
 
     def work() -> int:
         found = facts()

@@ -84,6 +84,8 @@ class Engine:
                 self._say(part.value, f"{serves.version} is started on {instance.port}")
             except DeployError as error:
                 faults.append(error)
+        if (serves := state.parts.get(Part.BACKEND)) is not None and Part.BACKEND in parts:
+            self._follow(lambda: box.releases.take(serves.version), wait=False)
         if (intent := self._journal.intent()) is not None:
             self._cut_short(intent, "the box went down during it; what served before serves again")
         if faults:
@@ -191,10 +193,13 @@ class Engine:
             state = state.serving(part, release.version, instance.port)
         self._journal.save(state)
         if Part.BACKEND in instances:
-            try:
-                self._box.units.follow(release)
-            except DeployError as error:
-                self._say("worker", f"does not follow, what serves does: {error}")
+            self._follow(lambda: release)
+
+    def _follow(self, taken: Callable[[], Unpacked], *, wait: bool = True) -> None:
+        try:
+            self._box.units.follow(taken(), wait=wait)
+        except DeployError as error:
+            self._say("worker", f"does not follow, what serves does: {error}")
 
     def _back(self, intent: Intent, before: State, error: DeployError, began: float) -> Outcome:
         """What served whole before, on every part: also on those that an earlier, killed run had switched."""

@@ -53,12 +53,15 @@ class Program:
         self._given = arguments
         self._place = Place.of_box()
         self._journal = FileJournal(self._place.state)
-        self._memory = BoxMemory(self._place.role)
+        self._memory = BoxMemory(self._place.role, worker=self._place.worker)
         self._patience = Patience(
             healthy_seconds=arguments.health_seconds,
             soak_seconds=arguments.soak_seconds,
             drain_seconds=arguments.drain_seconds,
         )
+
+    def _units(self) -> Systemd:
+        return Systemd(RUN, worker=self._place.worker)
 
     def release(self) -> int:
         """Takes up a release."""
@@ -116,7 +119,7 @@ class Program:
 
     def status(self) -> int:
         """What serves, what is under way, where a rollback goes."""
-        state, units, health = self._journal.state(), Systemd(RUN), HttpHealth()
+        state, units, health = self._journal.state(), self._units(), HttpHealth()
         parts: dict[str, Any] = {}
         for part in ROLE_PARTS[self._place.role]:
             instance, serves = state.instance(part), state.parts.get(part)
@@ -193,7 +196,7 @@ class Program:
     def _engine(self, say: talk.Talk) -> Engine:
         box = Box(
             role=self._place.role,
-            units=Systemd(RUN),
+            units=self._units(),
             proxy=Nginx(NGINX),
             health=HttpHealth(),
             releases=self._store(say),

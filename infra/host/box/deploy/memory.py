@@ -14,14 +14,17 @@ from .ports import Room
 
 
 class BoxMemory:
-    """The memory of a box of that role."""
+    """The memory of a box of that role, whose worker, if it has one, keeps its own share."""
 
-    def __init__(self, role: str, meminfo: Path = MEMINFO, limits: Sequence[Path] = LIMITS) -> None:
+    def __init__(
+        self, role: str, meminfo: Path = MEMINFO, limits: Sequence[Path] = LIMITS, *, worker: bool = False
+    ) -> None:
         self._role, self._meminfo, self._limits = cast("BoxRole", role), meminfo, limits
+        self._worker = worker
 
     def need_mib(self, part: Part) -> int:
         """What one more service of that part may take."""
-        made = budget(self._role, self._total_mib())
+        made = budget(self._role, self._total_mib(), worker=self._worker)
         service = made.backend if part is Part.BACKEND else made.frontend
         return service.expected_mib if service is not None else 0
 
@@ -30,7 +33,8 @@ class BoxMemory:
         rows = (line.split(":", 1) for line in self._meminfo.read_text(encoding="ascii").splitlines())
         available = next(int(value.split()[0]) // 1024 for name, value in rows if name == "MemAvailable")
         total = self._total_mib()
-        return Room(total, max(min(budget(self._role, total).free_mib, available), 0))
+        free = budget(self._role, total, worker=self._worker).free_mib
+        return Room(total, max(min(free, available), 0))
 
     def _total_mib(self) -> int:
         return ram_mib(self._meminfo, self._limits)

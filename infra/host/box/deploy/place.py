@@ -26,6 +26,7 @@ class Place:
     bucket: str
     releases: Path
     state: Path
+    worker: bool = False
 
     @classmethod
     def of_box(cls, facts: Path = FACTS) -> Place:
@@ -40,7 +41,10 @@ class Place:
             if role not in ROLE_PARTS:
                 raise ValueError(f"role {role!r} is none of {', '.join(ROLE_PARTS)}")
             home = DATA if role == "single" else WITHOUT_DATA
-            return cls(role, told["region"], told["artifacts_bucket"], home / "releases", home / "state")
+            return cls(
+                role, told["region"], told["artifacts_bucket"], home / "releases", home / "state",
+                worker=role != "frontend" and bool(told.get("worker")),
+            )  # fmt: skip
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DeployError(
                 f"{facts} does not say what this box is: {error}", "Run terrace-host install"

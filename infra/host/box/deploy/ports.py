@@ -30,8 +30,8 @@ class Units(Protocol):
     def stop(self, instance: Instance) -> None:
         """Ends it with SIGTERM and waits; nothing where none runs. Raises DeployError."""
 
-    def follow(self, release: Unpacked) -> None:
-        """Lets the worker, where one runs, go on with that release."""
+    def follow(self, release: Unpacked, *, wait: bool = True) -> None:
+        """Lets the worker, where the stack has one, run that release; it is restarted only where it ran another."""
 
 
 class Proxy(Protocol):

@@ -22,12 +22,15 @@ DROP_INS = Path("/run/systemd/system")
 CACHES = Path("/var/cache/terrace/frontend")
 """On the root disk: what lies here can be made again."""
 
+NOBODYS_PORT = {"PORT": "0", "SERVER_PORT": "0", "SERVER_ADDRESS": "127.0.0.1"}
+"""Any that is free (Spring Boot reference, `server.port`)."""
+
 
 class Systemd:
     """The units `terrace-backend@PORT` and `terrace-frontend@PORT`, with their environment in `run_directory`."""
 
-    def __init__(self, run_directory: Path) -> None:
-        self._run = run_directory
+    def __init__(self, run_directory: Path, *, worker: bool = False) -> None:
+        self._run, self._worker = run_directory, worker
         self._restarts: dict[Instance, int] = {}
 
     def running(self, instance: Instance) -> str:
@@ -47,7 +50,7 @@ class Systemd:
         return next(found, b"").decode()
 
     def process(self, instance: Instance) -> str:
-        """The process that listens on the port; pm2 restarts the frontend's without systemd knowing."""
+        """The process that listens on the port."""
         return sockets.listener(instance.port)
 
     def fault(self, instance: Instance) -> str:
@@ -75,11 +78,16 @@ class Systemd:
         """Ends it; what is under way in it is finished by its own SIGTERM handler."""
         run(["systemctl", "stop", instance.unit], timeout_seconds=STOP_SECONDS)
 
-    def follow(self, release: Unpacked) -> None:
-        """The worker runs the backend's jar: it is restarted where it runs."""
-        self._write("worker.env", _environment(release, Part.BACKEND))
-        if run(["systemctl", "show", "--property=ActiveState", "--value", WORKER]).strip() == "active":
-            run(["systemctl", "restart", WORKER], timeout_seconds=STOP_SECONDS)
+    def follow(self, release: Unpacked, *, wait: bool = True) -> None:
+        """The worker runs the backend's jar, on a port that nobody asks: the jar's own would be the backend's."""
+        if not self._worker:
+            return
+        before = self._run / "worker.env"
+        text = before.read_text(encoding="utf-8") if before.exists() else ""
+        self._write("worker.env", {**_environment(release, Part.BACKEND), **NOBODYS_PORT})
+        verb = "start" if before.read_text(encoding="utf-8") == text else "restart"
+        queued = [] if wait else ["--no-block"]
+        run(["systemctl", verb, *queued, WORKER], timeout_seconds=STOP_SECONDS)
 
     def _cache(self, instance: Instance, release: Unpacked) -> None:
         """Next.js writes its cache into its build, which is read-only: there it sees a directory from elsewhere."""

@@ -28,11 +28,14 @@ from infra.core.gpu.modes import Envelope
 from infra.core.gpu.platform import Stock, WorkerStatus
 from infra.core.gpu.policy import Policy
 from infra.host.box.gpu.inferences import COLD_WAIT_SECONDS, Inference
-from infra.host.box.gpu.record import ConflictError, Document, Journal, Lease, Money, Store
+from infra.host.box.gpu.record import ConflictError, Document, Journal, Lease, Money, Store, change
 
 LEASE_POLLS = 3
 """A leader that is silent for so many polls has lost the lead."""
 
+
+LONGEST_REST_SECONDS = 3600.0
+"""However long RunPod asks to be left alone, so often one call is made: the budget is to be kept."""
 
 Figures = dict[str, list[float]]
 """Values by the name of their metric (infra/core/metrics.py), each a sample of this round."""
@@ -117,6 +120,11 @@ class Controller:
                 return Round(
                     "follower", "another box was quicker", next_check_seconds=self.policy.poll_seconds
                 )
+        # Further away than it is ever set: the clock went back since.
+        if now < document.not_before <= now + LONGEST_REST_SECONDS:
+            self._publish({metrics.GPU_BLIND.name: [1.0]})
+            left = document.not_before - now
+            return Round("leader", f"hold: RunPod asks for {left:.0f} s of rest", next_check_seconds=left)
         try:
             return self._lead(document, version, now)
         except (UnauthorizedError, ForbiddenError):
@@ -124,7 +132,11 @@ class Controller:
             raise
         except LimitedError as error:
             self._publish({metrics.GPU_BLIND.name: [1.0]})
-            wait = max(self.policy.poll_seconds, error.retry_after_seconds)
+            wait = min(max(self.policy.poll_seconds, error.retry_after_seconds), LONGEST_REST_SECONDS)
+            self.journal.write({"at": _text(now), "event": "hold", "why": str(error)})
+            if not self.dry_run:
+                # The timer knows nothing of it, and the next round may be another box's.
+                change(self.store, lambda latest: replace(latest, not_before=now + wait))
             return Round("leader", str(error), next_check_seconds=wait)
         except RunPodError as error:
             self._publish({metrics.GPU_BLIND.name: [1.0]})
@@ -150,6 +162,7 @@ class Controller:
         seen = self._observed(endpoint, workers, money, self._ended(document), now)
         decision = decide(document.state, seen, self.policy, self._bounds(document, now), now)
         figures = self._figures(document, seen, money)
+        figures[metrics.GPU_FINDINGS.name] = [float(decision.needs_a_person(now))]
         if self.dry_run:
             said = (
                 f"would set {decision.workers}: {decision.reason}"
@@ -158,7 +171,10 @@ class Controller:
             )
             return Round("dry run", said, decision, metrics=figures)
         changed = decision.workers != endpoint.workers
-        document = replace(document, state=decision.state, money=money, failed=seen.failed)
+        document = replace(
+            document, state=decision.state, money=money, failed=seen.failed, why=decision.reason,
+            findings=tuple(decision.findings),
+        )  # fmt: skip
         # What will be written is remembered before it is: after a kill in between, it is no stranger's edit.
         version = self.store.save(document, version)
         if changed:
@@ -231,7 +247,8 @@ class Controller:
     def _counted(self, money: Money, workers: list[Worker], now: float) -> Money:
         """Adds what workers cost since the last round: by their lifetimes, never by the names of their states.
 
-        One that has vanished since is counted until now: the count is never below the bill.
+        One that has vanished since is counted until now, so that what was seen is never counted below its bill. What
+        came and went between two looks is not counted: `gpu.py bill` puts the count beside the bill.
         """
         month = datetime.fromtimestamp(now, UTC).strftime("%Y-%m")
         begin = _month_start(now)
@@ -247,7 +264,8 @@ class Controller:
         for name, until in money.alive.items():
             if name not in alive:
                 seconds += max(0.0, min(now - max(until, begin), now - last))
-        return Money(month, seconds, seconds * self.policy.usd_per_second, alive)
+        began = {month: money.since or begin, "": now}.get(money.month, begin)
+        return Money(month, seconds, seconds * self.policy.usd_per_second, alive, began)
 
     def _bounds(self, document: Document, now: float) -> Bounds:
         begin = _month_start(now)

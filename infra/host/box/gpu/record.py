@@ -35,6 +35,8 @@ class Money:
     usd: float = 0.0
     alive: dict[str, float] = field(default_factory=dict)
     """Until when each living worker is counted."""
+    since: float = 0.0
+    """When the month's count began (seconds of the epoch); 0 where nobody wrote it down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,12 @@ class Document:
     override: Override | None = None
     failed: int = -1
     """Failed jobs of the endpoint that figures have told of; -1 before the first round."""
+    not_before: float = 0.0
+    """RunPod has asked to be left alone until then (seconds of the epoch)."""
+    why: str = ""
+    """The reason of the last decision, for whoever asks how things stand."""
+    findings: tuple[str, ...] = ()
+    """What was out of the ordinary then."""
 
     def dumps(self) -> str:
         """As JSON."""
@@ -60,8 +68,12 @@ class Document:
                 "worker_seconds": self.money.worker_seconds,
                 "usd": self.money.usd,
                 "alive": self.money.alive,
+                "since": self.money.since,
             },
             "failed": self.failed,
+            "not_before": self.not_before,
+            "why": self.why,
+            "findings": list(self.findings),
             "override": None
             if chosen is None
             else {
@@ -86,6 +98,9 @@ class Document:
             if chosen is None
             else Override(Mode(chosen["mode"]), chosen["until"], chosen["who"], chosen["reason"]),
             int(data.get("failed", -1)),
+            float(data.get("not_before", 0.0)),
+            str(data.get("why", "")),
+            tuple(data.get("findings", ())),
         )
 
 

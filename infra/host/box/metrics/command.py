@@ -33,6 +33,7 @@ User=terrace-metrics
 Group=terrace-metrics
 SupplementaryGroups=adm systemd-journal
 StateDirectory=terrace/metrics
+ReadWritePaths=-/data/state/metrics
 TimeoutStartSec=50
 MemoryMax=128M
 NoNewPrivileges=yes
@@ -112,7 +113,7 @@ def _collect(_: argparse.Namespace) -> int:
         return clients.setdefault(service, place.client(service, region))
 
     now = datetime.now(UTC)
-    users = Users(place.STATE / "users", Path(agent.ACCESS_LOG))
+    users = Users(place.users_directory(), Path(agent.ACCESS_LOG))
     if facts["role"] != "backend":
         users.take(now)
     made = probes.Probes(facts, users, place.STATE, _run, client, now)

@@ -16,6 +16,7 @@ from infra.core.metrics import Metric, Subject
 
 BOX_JSON = Path("/etc/terrace/box.json")
 STATE = Path("/var/lib/terrace/metrics")
+ON_DATA = Path("/data/state/metrics")
 METADATA = "http://169.254.169.254/latest"
 Facts = Mapping[str, Any]
 
@@ -31,6 +32,11 @@ def facts(path: Path = BOX_JSON) -> Facts:
     except (OSError, ValueError) as error:
         raise TerraceError(Fault(str(path), f"cannot be read: {error}", "Run terrace-host update")) from error
     return found
+
+
+def users_directory() -> Path:
+    """Where the users of days and months are kept: on the data volume where there is one, and move with it."""
+    return (ON_DATA if ON_DATA.is_dir() else STATE) / "users"
 
 
 def instance_id() -> str:

@@ -49,10 +49,10 @@ class Probes:
         """What is to be measured now, by role and by when it was told last."""
         role = self.facts["role"]
         told = place.remembered(self.state / "told.json")
-        for metric, measure, roles in self._table():
+        for metric, measure in self._table():
             since = self.now.timestamp() - float(told.get(metric.key, 0))
             # The timer comes a little early or late: half a minute more or less is the same minute.
-            if role in roles and since >= metric.every_seconds - 30:
+            if role in metric.roles and since >= metric.every_seconds - 30:
                 yield metric, measure
 
     def told(self, values: Mapping[Metric, float]) -> None:
@@ -61,21 +61,23 @@ class Probes:
         stamps = {metric.key: self.now.timestamp() for metric in values}
         place.remember(path, {**place.remembered(path), **stamps})
 
-    def _table(self) -> tuple[tuple[Metric, Callable[[], float | None], tuple[str, ...]], ...]:
-        front, every = ("single", "frontend"), ("single", "frontend", "backend")
+    def _table(self) -> tuple[tuple[Metric, Callable[[], float | None]], ...]:
+        gpu = bool(self.facts.get("gpu_budget_usd"))
+        whole = ((m.BUDGET_USED, self.budget),) if gpu and self.facts.get("budget_usd") else ()
         return (
-            (m.CONNECTIONS, self.connections, ("single",)),
-            (m.CONCURRENT, self.at_once, front),
-            (m.DAILY_USERS, self.daily, front),
-            (m.MONTHLY_USERS, self.monthly, front),
-            (m.CERTIFICATE, self.certificate, front),
-            (m.DRILL_AGE, self.drill_age, ("single",)),
-            (m.OOM, self.killed, every),
-            (m.BUDGET_USED, self.budget, ("single", "backend")),
+            (m.CONNECTIONS, self.connections),
+            (m.CONCURRENT, self.at_once),
+            (m.DAILY_USERS, self.daily),
+            (m.MONTHLY_USERS, self.monthly),
+            (m.CERTIFICATE, self.certificate),
+            (m.DRILL_AGE, self.drill_age),
+            (m.OOM, self.killed),
+            # Without a GPU AWS Budgets sees the whole, and tells it by itself.
+            *whole,
             *(
-                (metric, partial(self.error_budget_left, objective), ("single", "backend"))
+                (metric, partial(self.error_budget_left, objective))
                 for objective, metric in m.BUDGET_LEFT.items()
-                if objective != "model" or self.facts.get("gpu_budget_usd")
+                if gpu or objective != "model"
             ),
         )
 
@@ -142,9 +144,7 @@ class Probes:
 
     def budget(self) -> float | None:
         """What is spent of the month's whole budget: AWS's part by AWS Budgets, the GPU's by its controller."""
-        whole, gpu = (float(self.facts.get(name) or 0) for name in ("budget_usd", "gpu_budget_usd"))
-        if not whole:
-            return None
+        whole, gpu = (float(self.facts[name]) for name in ("budget_usd", "gpu_budget_usd"))
         name = f"{self.facts['project']}-{self.facts['stack']}-monthly"
         described = self.client("budgets").describe_budget(
             AccountId=self.facts["account_id"], BudgetName=name
