@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from embedded.runpod.befalls import strike
 from embedded.runpod.double import Double, LostError
 from embedded.runpod.faults import FaultName
 from infra.clients.calling import ONCE, Caller, LostAnswerError, RunPodError
@@ -21,7 +22,7 @@ from infra.clients.transport import Key, NoAnswerError, Reply, Request
 from infra.core.errors import TerraceError
 from infra.core.gpu import bodies
 from infra.core.gpu.definition import load, load_policy
-from infra.core.gpu.modes import Envelope, Wanted
+from infra.core.gpu.modes import Envelope, IdleTimeouts, Mode, Wanted
 from infra.core.gpu.platform import BURST_WORKERS
 from infra.core.gpu.policy import overshoot_usd
 from infra.core.gpu.traces import make
@@ -30,6 +31,9 @@ from infra.host.box.gpu.record import ConflictError, Document, Journal
 
 QUIET_MINUTES = 5
 LIVES, PROCESSES = 4, 2
+STRIKES = ("dead-engine", "crash-loop", "no-stock")
+MEAN_HOURS = 100
+DAY = 86400
 
 
 def endure_all(hours: int) -> list[dict[str, Any]]:
@@ -38,26 +42,66 @@ def endure_all(hours: int) -> list[dict[str, Any]]:
         return list(pool.map(endure, [hours // LIVES] * LIVES, range(7, 7 + LIVES)))
 
 
+class Fate:
+    """What befalls workers: engines die, starts fail, cards are gone; each about once in `MEAN_HOURS`, for hours."""
+
+    def __init__(self, double: Double, seed: int) -> None:
+        self.double, self.chance = double, random.Random(seed + 1)  # noqa: S311 a simulation
+        self.struck = dict.fromkeys(STRIKES, 0)
+        self.over_at = 0.0
+
+    def minute(self) -> None:
+        """Lets a minute's fate strike, or what struck be over."""
+        now = self.double.world.now
+        if self.over_at:
+            if now >= self.over_at:
+                strike({"kind": "runpod-well"}, self.double)
+                self.over_at = 0.0
+            return
+        for name in STRIKES:
+            if self.chance.random() < 1 / (MEAN_HOURS * 60):
+                strike({"kind": f"runpod-{name}"}, self.double)
+                self.struck[name] += 1
+                self.over_at = now + self.chance.uniform(0.1, 6) * 3600
+                return
+
+
 class Unlucky:
     """A transport of which so many calls in a hundred go wrong, in every way that the double knows."""
 
-    def __init__(self, double: Double, share: float, seed: int) -> None:
-        self.double, self.share = double, share
+    def __init__(self, double: Double, idle: IdleTimeouts, share: float, seed: int) -> None:
+        self.double, self.idle, self.share = double, idle, share
+        self.patches: list[float] = []
+        """When somebody set workers."""
+        self.flips: list[float] = []
+        """When that changed the mode on the double, closing and opening aside: those know no limit."""
         self.chance = random.Random(seed)  # noqa: S311 a simulation
 
     def send(self, request: Request) -> Reply:
         """See `Transport.send`."""
         if self.chance.random() < self.share:
-            kinds = [each for each in FaultName if each.value not in ("401", "403")]
+            kinds = [each for each in FaultName if each.value not in ("401", "403", "duplicate-create")]
             if request.method != "PATCH":
                 kinds.remove(FaultName.WIPES_EXCLUSIONS)
             self.double.faults.planned = []
             self.double.faults.plan(self.chance.choice(kinds))
+        before = _mode(self.double, self.idle)
         try:
             answer = self.double.handle(request.method, request.url, request.headers, request.content)
         except LostError:
             raise NoAnswerError("lost") from None
+        finally:
+            if request.method == "PATCH" and "workers" in (request.body or {}):
+                self._set(before)
+        if answer.delay_seconds > request.timeout_seconds:
+            raise NoAnswerError("timed out")
         return Reply(answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.content)
+
+    def _set(self, before: Mode | None) -> None:
+        self.patches.append(self.double.world.now)
+        after = _mode(self.double, self.idle)
+        if before and after and before is not after:
+            self.flips.append(self.double.world.now)
 
 
 class Silent(Journal):
@@ -91,9 +135,10 @@ def endure(hours: int, seed: int = 7, share: float = 0.01) -> dict[str, Any]:
     double = Double(base="http://runpod.test", now=1_790_000_000.0, seed=seed)
     world, policy, definition = double.world, load_policy(), load()
     double.requests = _Forgetful()
-    caller = Caller(Unlucky(double, share, seed), Key("double-key"), ONCE, sleep=lambda _: None)
-    api = RunPod(caller, url="http://runpod.test")
     assert definition.idle_timeouts is not None
+    unlucky, fate = Unlucky(double, definition.idle_timeouts, share, seed), Fate(double, seed)
+    caller = Caller(unlucky, Key("double-key"), ONCE, sleep=lambda _: None)
+    api = RunPod(caller, url="http://runpod.test")
     envelope = Envelope(Wanted.AUTO, 2, definition.idle_timeouts)
     body = bodies.create_body(
         bodies.spec(definition, name="bench"), envelope.first(), secrets={}, registry=None
@@ -107,8 +152,8 @@ def endure(hours: int, seed: int = 7, share: float = 0.01) -> dict[str, Any]:
     journal, store = Silent(Path()), InMemory()
     controller = Controller(api, jobs, store, journal, plan, policy, "bench", lambda: world.now)
     trace = make("meals", users=500, days=hours // 24 + 1, seed=seed).minutes
-    sent = unknown = most_flips = 0
-    worst = 0.0
+    sent = unknown = 0
+    worst = -budget
     month_spend: dict[str, float] = {}
     rounds = 0
     for minute in range(hours * 60):
@@ -121,6 +166,7 @@ def endure(hours: int, seed: int = 7, share: float = 0.01) -> dict[str, Any]:
             except RunPodError:
                 continue  # refused: it was not submitted
         world.advance(world.now + 60)
+        fate.minute()
         # Where nothing lives and nothing waits, a round in QUIET_MINUTES is enough: it would see the same.
         if endpoint.workers or endpoint.queue or trace[minute % len(trace)] or minute % QUIET_MINUTES == 0:
             _tried(controller.round)
@@ -128,12 +174,12 @@ def endure(hours: int, seed: int = 7, share: float = 0.01) -> dict[str, Any]:
         if minute % 60 == 0:
             document = store.document
             assert Document.loads(document.dumps()) == document
-            most_flips = max(most_flips, len(document.state.flips))
             month = document.money.month
             begin = _month_begin(world.now)
             month_spend[month] = world.billed_seconds(endpoint, begin, world.now) * policy.usd_per_second
             worst = max(worst, month_spend[month] - budget)
             _compact(endpoint, world.now)
+    most_flips = _most_a_day(unlucky.flips)
     ended = endpoint.completed + endpoint.failed
     waiting = sum(1 for job in endpoint.jobs.values() if not job.status.ended)
     idle = max(definition.idle_timeouts.flex, definition.idle_timeouts.soft)
@@ -145,8 +191,11 @@ def endure(hours: int, seed: int = 7, share: float = 0.01) -> dict[str, Any]:
         "hours": hours, "rounds": rounds, "completed": endpoint.completed, "sent": sent, "unknown": unknown,
         "ended": ended, "waiting": waiting,
         "endpoints": len(double.endpoints), "most_flips_a_day": most_flips, "flips_allowed": policy.flips_a_day,
+        "dearest_month_usd": budget + worst, "budget_usd": budget,
         "worst_overshoot_usd": max(0.0, worst), "overshoot_bound_usd": bound,
-        "faults": len(double.faults.struck), "cpu_seconds": time.process_time() - started,
+        "faults": len(double.faults.struck), "failed": endpoint.failed, "befell": fate.struck,
+        "most_patches_a_day": _most_a_day(unlucky.patches), "flips": len(unlucky.flips),
+        "cpu_seconds": time.process_time() - started,
     }  # fmt: skip
     # Of lost answers some were carried out: what ended is at least what was surely sent.
     assert sent <= ended + waiting <= sent + unknown, result
@@ -154,6 +203,23 @@ def endure(hours: int, seed: int = 7, share: float = 0.01) -> dict[str, Any]:
     assert most_flips <= policy.flips_a_day, result
     assert worst <= bound, result
     return result
+
+
+def _mode(double: Double, idle: IdleTimeouts) -> Mode | None:
+    """The mode that the double's workers are set to; None where the endpoint is closed, or closing."""
+    if not double.endpoints:
+        return None
+    workers = double.endpoints[0].body["workers"]
+    if not workers["max"] or workers["idleTimeout"] == idle.of(Mode.CLOSED):
+        return None
+    if workers["min"]:
+        return Mode.ACTIVE
+    return Mode.SOFT if workers["idleTimeout"] == idle.soft else Mode.FLEX
+
+
+def _most_a_day(times: list[float]) -> int:
+    """The most of them within any 24 hours."""
+    return max((sum(1 for each in times if at - DAY < each <= at) for at in times), default=0)
 
 
 class _Forgetful(list[Any]):

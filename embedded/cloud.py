@@ -111,7 +111,9 @@ class Cloud:
             raise
         self.alarms.start()
         HOOKS.advance_alarms = self._advance
-        HOOKS.fault = lambda values: strike(values, self.engine_faults, self.machines)
+        HOOKS.fault = lambda values: (
+            self.runpod.befall(values) or strike(values, self.engine_faults, self.machines)
+        )
         self._saver.start()
 
     def stop(self) -> None:

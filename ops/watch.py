@@ -6,15 +6,15 @@ for a person to read, and decide nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
-from statistics import median
+from statistics import mean, median
 from typing import Any, Protocol
 
 from infra.core import alarms as core
 from infra.core import notice, slo
-from infra.core.burn import PERIOD_DAYS
+from infra.core.burn import PERIOD_DAYS, alarm_name
 from infra.core.errors import Fault, TerraceError, nearest
 from infra.core.metrics import BUDGET_LEFT, DEPLOYING, Metric
 from infra.core.naming import Naming
@@ -53,8 +53,18 @@ class Wanted:
     returned: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Recipients:
+    """Whom alarms reach by mail: `pending` addresses have not followed the link in their mail."""
+
+    confirmed: int = 0
+    pending: tuple[str, ...] = ()
+    unknown: str = ""
+    """Why that could not be asked."""
+
+
 class Cloud(Protocol):
-    """What CloudWatch and SNS are asked; each method is one call, a further one for each hundred alarms."""
+    """What CloudWatch and SNS are asked; each method is one call, a further one for each hundred it answers."""
 
     def alarms(self, prefix: str) -> Mapping[str, Standing]:
         """Every alarm whose name begins so, by the rest of its name."""
@@ -66,8 +76,8 @@ class Cloud(Protocol):
         """Data by id, oldest first."""
         ...
 
-    def unconfirmed(self, topic_name: str) -> list[str]:
-        """Addresses of the topic that have not followed the link in their mail."""
+    def recipients(self, topic_name: str) -> Recipients:
+        """Whom the topic's mails reach."""
         ...
 
 
@@ -88,6 +98,7 @@ class Row:
     warn: float | None
     review: float | None
     distance_percent: float | None
+    """To the last bound; each of both in the two that follow at the end."""
     per_day: float | None
     crosses_on: str
     means: str
@@ -95,6 +106,11 @@ class Row:
     first: str = "warn"
     """What the first level asks: the bound `warn` is of a page where the row has no warning."""
 
+    second: str = "review"
+    """What the second level asks: the bound `review` is of a page where the row warns first (gpu-spend)."""
+
+    to_warn_percent: float | None = None
+    to_review_percent: float | None = None
     series: tuple[tuple[datetime, float], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
@@ -115,7 +131,7 @@ class Report:
     composites: tuple[Standing, ...]
     budgets: Mapping[str, float]
     """Error budget left of the last 30 days in per cent, by objective; only those with events."""
-    unconfirmed: tuple[str, ...]
+    recipients: Recipients
     deploying: bool
     deploys: tuple[datetime, ...] = ()
     """The hours in which a deploy or a climb was under way."""
@@ -130,7 +146,9 @@ class Report:
             "stage": self.stage,
             "at": self.at.isoformat(),
             "deploying": self.deploying,
-            "unconfirmed": list(self.unconfirmed),
+            "unconfirmed": list(self.recipients.pending),
+            "confirmed": self.recipients.confirmed,
+            "recipients_unknown": self.recipients.unknown,
             "error_budget_left_percent": dict(self.budgets),
             "composites": [
                 {
@@ -146,7 +164,7 @@ class Report:
 
 
 def look(cloud: Cloud, facts: Facts, naming: Naming, *, stage: str, now: datetime | None = None) -> Report:
-    """How the stack stands now; at most five calls.
+    """How the stack stands now: three calls of CloudWatch's data, one for each hundred alarms, one of SNS.
 
     Raises:
         TerraceError: the stack has no alarms at all: it does not stand, or before this version's.
@@ -176,6 +194,7 @@ def look(cloud: Cloud, facts: Facts, naming: Naming, *, stage: str, now: datetim
         _row(alarms, standing, history.get(f"r{index}", []), recent.get(f"r{index}", []), now)
         for index, alarms in enumerate(rows.values())
     ]
+    found += _burn_rows(facts, standing, counted, now)
     return Report(
         naming.stack,
         stage,
@@ -183,7 +202,7 @@ def look(cloud: Cloud, facts: Facts, naming: Naming, *, stage: str, now: datetim
         tuple(sorted(found, key=lambda row: (ORDER.get(row.state, 9), row.name))),
         tuple(standing[each.name] for each in made.composites if each.name in standing),
         _budgets(facts, counted),
-        tuple(cloud.unconfirmed(naming.physical("alarms"))),
+        cloud.recipients(naming.physical("alarms")),
         standing.get(f"stack-{core.DEPLOYING}", _NONE).state == "ALARM",
         tuple(moment for moment, value in history.get(_DEPLOYS, []) if value),
         now - timedelta(days=HISTORY_DAYS),
@@ -306,11 +325,12 @@ def _row(
     per_hour = alarm.period_seconds / HOUR if counted else 1.0
     series = tuple((moment, value * per_hour * scale) for moment, value in history)
     value = series[-1][1] if series else None
+    if alarm.period_seconds > HOUR and not alarm.expression:
+        value = _over(alarm, series, now)
     if recent and alarm.period_seconds <= FIVE_MINUTES:
         value = recent[-1][1] * scale * (alarm.period_seconds / FIVE_MINUTES if counted else 1.0)
     levels = {each.severity: float(round(each.value * threshold.scale, 9)) for each in alarms}
-    warn = levels.get(Severity.WARN, levels.get(Severity.PAGE))
-    review = levels.get(Severity.REVIEW)
+    (first, warn), (second, review) = (*levels.items(), (Severity.REVIEW, None))[:2]
     bound = review if review is not None else warn
     slope = trend_per_day(series)
     return Row(
@@ -331,9 +351,88 @@ def _row(
         crosses_on=forecast(value, slope, bound, above=threshold.above, now=now),
         means=threshold.means,
         do=alarm.do,
-        first=alarms[0].severity.value,
+        first=first.value,
+        second=second.value,
+        to_warn_percent=distance(value, warn, above=threshold.above),
+        to_review_percent=distance(value, review, above=threshold.above),
         series=series,
     )
+
+
+def _over(alarm: core.Alarm, series: Sequence[tuple[datetime, float]], now: datetime) -> float | None:
+    """What the alarm's statistic over its whole period comes to, by the hours of it that have data."""
+    since = now - timedelta(seconds=alarm.period_seconds)
+    values = [value for moment, value in series if moment >= since]
+    if not values:
+        return series[-1][1] if series else None
+    by: Mapping[str, Callable[[list[float]], float]] = {"Average": mean, "Maximum": max, "Minimum": min}
+    over = by.get(alarm.parts[0].statistic)
+    return over(values) if over is not None else values[-1]
+
+
+def _burn_rows(
+    facts: Facts,
+    standing: Mapping[str, Standing],
+    counted: Mapping[str, list[tuple[datetime, float]]],
+    now: datetime,
+) -> Iterator[Row]:
+    """A row for each burn rate; windows that speak together only are in ALARM when all are."""
+    places = {each.name: index for index, each in enumerate(slo.objectives(facts))}
+    for rate in slo.burn_rates(facts):
+        objective, window = rate.objective, rate.windows[0]
+        names = [
+            alarm_name(objective.name, rate.pace, reach)
+            for reach, _ in zip(("long", "short"), rate.windows, strict=False)
+        ]
+        # The state that holds the others back.
+        state = max((standing.get(name, _NONE) for name in names), key=lambda each: ORDER.get(each.state, 9))
+        since = now - timedelta(seconds=max(window.seconds, HOUR))
+        total, bad = (
+            {
+                moment: value
+                for moment, value in counted.get(f"b{places[objective.name]}{part}", [])
+                if moment >= since
+            }
+            for part in ("total", "bad")
+        )
+        value = objective.burn.rate(bad, total) if total else None
+        bound = float(rate.factor)
+        yield Row(
+            name=f"stack-{objective.name}-burn-{rate.pace}",
+            title=f"{objective.title}: burn rate over {' and '.join(each.name for each in rate.windows)}",
+            unit="x",
+            above=True,
+            state=state.state,
+            severity=rate.severity.value if state.state == "ALARM" else "",
+            since=state.since,
+            reason=state.reason,
+            suppressed_by=state.suppressed_by,
+            value=value,
+            warn=bound,
+            review=None,
+            distance_percent=distance(value, bound, above=True),
+            per_day=None,
+            crosses_on="",
+            means=core.burn_means(rate.factor),
+            do=core.BURN_DO,
+            first=rate.severity.value,
+            to_warn_percent=distance(value, bound, above=True),
+        )
+
+
+def looks(look: Callable[[], Report], wait: Callable[[], None]) -> Iterator[Report | TerraceError]:
+    """One look after another, for ever: where a later one fails, what it said instead, and on.
+
+    Raises:
+        TerraceError: the first one failed.
+    """
+    yield look()
+    while True:
+        wait()
+        try:
+            yield look()
+        except TerraceError as error:
+            yield error
 
 
 def distance(value: float | None, bound: float | None, *, above: bool) -> float | None:

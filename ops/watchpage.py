@@ -26,18 +26,26 @@ def rendered(report: Report) -> Group:
             row.name,
             _number(row.value, row.unit),
             _number(row.warn, ""),
-            _number(row.review, ""),
-            "" if row.distance_percent is None else f"{row.distance_percent:+.0f} %",
+            _number(row.review, "") + (" page" if row.review is not None and row.second == "page" else ""),
+            _room(row.to_warn_percent),
+            _room(row.to_review_percent),
             trend(row),
             row.crosses_on,
         )
         for row in report.rows
     ]
-    columns = ("state", "threshold", "value", "warn", "review", "room", "trend", "crossed on")
+    columns = ("state", "threshold", "value", "warn", "review", "to warn", "to review", "trend", "crossed on")
     lines = [Text(each, style="yellow") for each in sentences(report)]
-    made = table(columns, rows, right=(2, 3, 4, 5, 6))
+    made = table(columns, rows, right=(2, 3, 4, 5, 6, 7))
     made.columns[0].no_wrap = made.columns[1].no_wrap = True
     return Group(*lines, made)
+
+
+def followed(report: Report | None, failed: str) -> Group:
+    """The last report that could be had, and why there is no later one."""
+    shown = [rendered(report)] if report is not None else []
+    at = f"; below is {report.at:%H:%M:%S} UTC" if report is not None else ""
+    return Group(*([Text(f"The last look failed: {failed}{at}", style="red")] if failed else []), *shown)
 
 
 def trend(row: Row) -> str:
@@ -60,12 +68,23 @@ def sentences(report: Report) -> list[str]:
         found.append("A deploy or a climb is under way: composite alarms tell nobody until it is over.")
     found += [
         f"{address} has not confirmed its subscription: no alarm reaches it. Follow the link in the mail of SNS."
-        for address in report.unconfirmed
+        for address in report.recipients.pending
     ]
+    if report.recipients.unknown:
+        found.append(f"Whom alarms reach could not be asked: {report.recipients.unknown}")
+    elif not report.recipients.confirmed and not report.recipients.pending:
+        found.append(
+            "No mail address is subscribed to the alarms' topic: no alarm reaches anybody. "
+            f"pulumi up -s {report.stack}"
+        )
     for row in report.rows:
         if row.state == "ALARM":
             found.append(f"{row.title}: {row.means} Do: {row.do}")
     return found
+
+
+def _room(percent: float | None) -> str:
+    return "" if percent is None else f"{percent:+.0f} %"
 
 
 def _state(row: Row) -> str:
@@ -122,6 +141,7 @@ def page(report: Report) -> str:
         sentences=sentences(report),
         number=_number,
         trend=trend,
+        room=_room,
     )
 
 
@@ -159,7 +179,9 @@ box-shadow:0 1px 3px #0002}
 <div class="value">{{ number(row.value, row.unit) }}</div>{{ chart|safe }}
 <small>{{ row.first }} {{ "above" if row.above else "below" }} {{ number(row.warn, row.unit) }}
 {% if row.review is not none %}
-· review {{ number(row.review, row.unit) }}{% endif %}
+· {{ row.second }} {{ number(row.review, row.unit) }}{% endif %}
+{% if row.to_warn_percent is not none %} · to {{ row.first }} {{ room(row.to_warn_percent) }}{% endif %}
+{% if row.to_review_percent is not none %} · to {{ row.second }} {{ room(row.to_review_percent) }}{% endif %}
 {% if trend(row) %} · {{ trend(row) }}{% endif %}
 {% if row.crosses_on %} · crossed on {{ row.crosses_on }}{% endif %}<br>{{ row.means }}</small></section>
 {% endfor %}</div></body></html>

@@ -166,8 +166,9 @@ def fault(
 ) -> None:
     """Break something on purpose.
 
-    Kinds: api-fails, api-throttles, api-hangs, api-slow, answer-lost, engine-killed, box-dies. Without a fault, those
-    that stand are listed.
+    Kinds: api-fails, api-throttles, api-hangs, api-slow, answer-lost, engine-killed, box-dies. Of the RunPod double:
+    runpod-crash-loop, -dead-engine, -bad-image, -no-stock, -429, -500, -slow, -lost-reply and others, until
+    runpod-well. Without a fault, those that stand are listed.
     """
     cloud = LocalCloud(ROOT)
     if clear:
@@ -180,6 +181,20 @@ def fault(
         if did := cloud.ask("POST", "faults", body).get("did"):
             err.print(str(did), markup=False)
     show(cloud.ask("GET", "faults"), "", Output.JSON)
+
+
+@app.command()
+@command
+def receipt(
+    directory: Annotated[Path, typer.Argument(help="where the picture is written", file_okay=False)],
+) -> None:
+    """Draw a made-up receipt for `scripts/gpu.py invoke`: the one with which the RunPod double answers."""
+    from embedded.runpod import samples
+
+    name = next(iter(samples.SAMPLES))
+    directory.mkdir(parents=True, exist_ok=True)
+    samples.draw(name, directory / f"{name}.png")
+    err.print(f"{directory / name}.png: now scripts/gpu.py invoke {directory / name}.png", markup=False)
 
 
 if __name__ == "__main__":

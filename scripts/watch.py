@@ -4,6 +4,7 @@
 import _venv  # isort: skip  # first: the rest needs the project's environment
 
 import getpass
+import json
 import re
 import subprocess
 import sys
@@ -49,22 +50,45 @@ def status(
 ) -> None:
     """Every threshold: its state and since when, value, distance, trend, and the day on which it is crossed.
 
-    States are CloudWatch's own. At most five calls of the API.
+    States are CloudWatch's own. At most five calls of CloudWatch, and one of SNS. With --follow a call that fails is
+    said and tried again, the page is written each time, and --output json prints one line for each look.
     """
     if follow and follow < LEAST_SECONDS:
         raise TerraceError(Fault("--follow", f"{follow} s is too often", f"At least {LEAST_SECONDS} s"))
     settings = _settings(stack)
-    report = _look(settings, stack)
-    if html is not None:
-        html.write_text(watchpage.page(report), encoding="utf-8")
-        err.print(f"  page        {html}", markup=False)
-    if not follow or output is Output.JSON:
+    if not follow:
+        report = _look(settings, stack)
+        _page(report, html)
         show(report.as_json(), watchpage.rendered(report), output)
         return
-    with Live(watchpage.rendered(report), console=out, screen=False, auto_refresh=False) as live:
-        while True:
-            time.sleep(follow)
-            live.update(watchpage.rendered(_look(settings, stack)), refresh=True)
+    looks = watch.looks(lambda: _look(settings, stack), lambda: time.sleep(follow))
+    if output is Output.JSON:
+        for found in looks:
+            if isinstance(found, watch.Report):
+                _page(found, html)
+                typer.echo(json.dumps(found.as_json(), default=str))
+                sys.stdout.flush()
+            else:
+                err.print(f"  not seen    {found}", markup=False)
+        return
+    with Live(console=out, screen=False, auto_refresh=False) as live:
+        last: watch.Report | None = None
+        for found in looks:
+            if isinstance(found, watch.Report):
+                last = found
+                _page(found, html, said=False)
+            failed = "" if isinstance(found, watch.Report) else str(found)
+            live.update(watchpage.followed(last, failed), refresh=True)
+
+
+def _page(report: watch.Report, html: Path | None, *, said: bool = True) -> None:
+    if html is None:
+        return
+    fresh = html.with_name(f".{html.name}.new")
+    fresh.write_text(watchpage.page(report), encoding="utf-8")
+    fresh.replace(html)
+    if said:
+        err.print(f"  page        {html}", markup=False)
 
 
 @app.command()

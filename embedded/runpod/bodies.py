@@ -13,11 +13,11 @@ Check = Callable[[Any], str]
 
 
 class Refused(Exception):  # noqa: N818 an answer of the API, not an error of the double
-    """A refusal with its status; `errors` are lines as the platform's validator gives them."""
+    """A refusal with its status; `errors` are lines as the platform's validator gives them, `allow` the methods."""
 
-    def __init__(self, status: int, detail: str, *errors: str) -> None:
+    def __init__(self, status: int, detail: str, *errors: str, allow: str = "") -> None:
         super().__init__(detail)
-        self.status, self.detail, self.errors = status, detail, errors
+        self.status, self.detail, self.errors, self.allow = status, detail, errors, allow
 
 
 def _text(value: Any) -> str:
@@ -39,6 +39,10 @@ def _whole(least: int, most: float = float("inf")) -> Check:
 def _texts(value: Any) -> str:
     right = isinstance(value, list) and all(isinstance(each, str) for each in value)
     return "" if right else "must be an array of strings"
+
+
+def _distinct(value: Any) -> str:
+    return _texts(value) or ("" if len(set(value)) == len(value) else "must hold unique items")
 
 
 def _one_of(*words: str) -> Check:
@@ -74,7 +78,7 @@ def _scaling(value: Any) -> str:
 
 
 GPU: Mapping[str, Check] = {
-    "pools": _texts, "excludedTypes": _texts, "count": _whole(1), "allowedCudaVersions": _cuda,
+    "pools": _texts, "excludedTypes": _distinct, "count": _whole(1), "allowedCudaVersions": _cuda,
     "minCudaVersion": _floor,
 }  # fmt: skip
 WORKERS: Mapping[str, Check] = {

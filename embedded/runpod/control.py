@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 from embedded.runpod.bodies import REGISTRY, Refused, check_endpoint, check_together, closed
 from embedded.runpod.model import Endpoint, Habits, Worker
@@ -20,7 +20,13 @@ CONTAINER_FIELDS = ("image", "args", "disk", "env", "ports", "registry")
 """A change of these is a release; all others reach the autoscaler."""
 
 AMOUNTS = ("totalAmount", "gpuAmount", "cpuAmount", "diskAmount", "feeAmount")
-BUCKETS = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
+BUCKETS = ("hour", "day", "week", "month", "year")
+VERBS = {
+    "serverless": "GET, POST", "serverless/*": "GET, PATCH, DELETE", "serverless/*/workers": "GET",
+    "serverless/*/releases": "GET", "catalog/gpus": "GET", "catalog/gpus/*": "GET", "billing/serverless": "GET",
+    "registries": "GET, POST", "registries/*": "DELETE",
+}  # fmt: skip
+"""What is answered here; a path with another method is refused with these."""
 
 
 class Control:
@@ -60,7 +66,9 @@ class Control:
             case "GET", ["serverless", name, "releases"]:
                 return 200, self._releases(self._find(name))
             case "GET", ["catalog", "gpus"]:
-                return 200, self._catalog(query)
+                return 200, self._page("gpus", self._cards(query), query)
+            case "GET", ["catalog", "gpus", name]:
+                return 200, next((e for e in self._cards(query) if e["id"] == name), None) or self._nothing()
             case "GET", ["billing", "serverless"]:
                 return 200, self._billing(query)
             case "GET", ["registries"]:
@@ -69,20 +77,22 @@ class Control:
                 return 201, self._registry(body)
             case "DELETE", ["registries", name]:
                 if self.registries.pop(name, None) is None:
-                    raise Refused(404, "resource not found")
+                    self._nothing()
                 return 204, None
-            case _, (["serverless"] | ["registries"]):
-                raise Refused(405, "method not allowed")
+        allowed = next((verbs for path, verbs in VERBS.items() if _matches(path, parts)), "")
+        if allowed and method not in allowed.split(", "):
+            raise Refused(405, "method not allowed", allow=allowed)
+        return self._nothing()
+
+    def _nothing(self) -> NoReturn:
         raise Refused(404, "resource not found")
 
     def _find(self, name: str) -> Endpoint:
-        found = self.world.endpoints.get(name)
-        if found is None:
-            raise Refused(404, "resource not found")
-        return found
+        return self.world.endpoints.get(name) or self._nothing()
 
     def _create(self, body: Any) -> Json:
         check_endpoint(body, create=True)
+        self._check_known(body)
         workers = {"min": 0, "max": 3, **body.get("workers", {})}
         queue_counts = body["type"] == EndpointType.QUEUE and body["scaling"]["type"] == Scaler.REQUEST_COUNT
         if not queue_counts:
@@ -112,6 +122,9 @@ class Control:
 
     def _patch(self, endpoint: Endpoint, body: Any) -> Json:
         check_endpoint(body, create=False)
+        if "cpu" in body and "gpu" in endpoint.body:
+            raise Refused(400, "a GPU endpoint cannot become a CPU endpoint")
+        self._check_known(body)
         before, after = endpoint.body, json.loads(json.dumps(endpoint.body))
         for name, value in body.items():
             if name == "gpu":
@@ -143,6 +156,13 @@ class Control:
                 self.world.idle_over(endpoint, worker, worker.idle_since)
         self.world.balance(endpoint)
         return self._shown(endpoint)
+
+    def _check_known(self, body: Json) -> None:
+        """No template stands on the double; a registry credential does once it was made (its status: verify)."""
+        if "templateId" in body:
+            raise Refused(404, f"template {body['templateId']} not found")
+        if (registry := body.get("registry")) and registry not in self.registries:
+            raise Refused(400, f"registry {registry} not found")
 
     def wipe_exclusions(self, endpoint_id: str) -> None:
         """The platform's mistake of July 2026."""
@@ -205,7 +225,7 @@ class Control:
             "endpointVersion": endpoint.version, "rollout": rollout, "releases": list(reversed(endpoint.releases)),
         }  # fmt: skip
 
-    def _catalog(self, query: Query) -> Json:
+    def _cards(self, query: Query) -> list[Json]:
         if ("include" in query) != ("product" in query):
             raise Refused(400, "include and product go together")
         cards = []
@@ -225,21 +245,16 @@ class Control:
                     shown["dataCenters"] = []
                     shown["cudaVersions"] = [{"version": "13.0", "available": stock != "NONE"}]
                 cards.append(shown)
-        return self._page("gpus", cards, query)
+        return cards
 
     def _billing(self, query: Query) -> Json:
-        size = BUCKETS[query.get("bucketSize", "day")]
-        end = _moment(query.get("endTime"), datetime.fromtimestamp(self.world.now, UTC))
-        start = _moment(query.get("startTime"), end - timedelta(days=30))
-        step = size.total_seconds()
-        first, last = math.floor(start.timestamp() / step), math.ceil(end.timestamp() / step)
+        spans = _spans(query, datetime.fromtimestamp(self.world.now, UTC))
         wanted = query.get("serverlessId", "")
         records: list[Json] = []
         for endpoint in [*self.world.endpoints.values(), *self.world.deleted]:
             if wanted and endpoint.id != wanted:
                 continue
-            for bucket in range(first, last):
-                begin, over = bucket * step, (bucket + 1) * step
+            for begin, over in spans:
                 seconds = self.world.billed_seconds(endpoint, begin, over)
                 gpu = seconds * self.habits.usd_per_second
                 # 5-minute steps while running; a month of 30 days.
@@ -283,6 +298,53 @@ class Control:
 
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _matches(path: str, parts: list[str]) -> bool:
+    wanted = path.split("/")
+    return len(wanted) == len(parts) and all(
+        want in ("*", part) for want, part in zip(wanted, parts, strict=True)
+    )
+
+
+def _spans(query: Query, now: datetime) -> list[tuple[float, float]]:
+    """The buckets of a billing window, which snaps outward to them; the last `lastN`, or 30 days."""
+    size = query.get("bucketSize", "day")
+    if size not in BUCKETS:
+        raise Refused(400, f"bucketSize must be one of {', '.join(BUCKETS)}")
+    if "lastN" in query and ("startTime" in query or "endTime" in query):
+        raise Refused(400, "lastN and startTime/endTime are mutually exclusive")
+    end = _moment(query.get("endTime"), now)
+    start = _moment(query.get("startTime"), end - timedelta(days=30))
+    if (last := query.get("lastN")) is not None:
+        if not last.isdigit() or int(last) < 1:
+            raise Refused(400, "lastN must be an integer >= 1")
+        start = _floor(now, size)
+        for _ in range(int(last) - 1):
+            start = _floor(start - timedelta(hours=1), size)
+    spans, begin = [], _floor(start, size)
+    while begin < end:
+        over = _floor(begin + _ABOUT[size], size)
+        spans.append((begin.timestamp(), over.timestamp()))
+        begin = over
+    return spans
+
+
+_ABOUT = {
+    "hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7), "month": timedelta(days=31),
+    "year": timedelta(days=366),
+}  # fmt: skip
+"""From any bucket's begin into the next one."""
+
+
+def _floor(moment: datetime, size: str) -> datetime:
+    """The begin of its bucket; weeks begin on Monday (verify)."""
+    hour = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    day = hour.replace(hour=0)
+    return {
+        "hour": hour, "day": day, "week": day - timedelta(days=day.weekday()), "month": day.replace(day=1),
+        "year": day.replace(month=1, day=1),
+    }[size]  # fmt: skip
 
 
 def _moment(text: str | None, default: datetime) -> datetime:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, MutableSequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from embedded.runpod.bodies import Refused
 from embedded.runpod.control import Control
@@ -48,6 +48,8 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     content: bytes
+    delay_seconds: float = 0.0
+    """How long it is under way; whoever carries it waits."""
 
 
 class Double:
@@ -99,6 +101,10 @@ class Double:
             elif fault.name is FaultName.NOT_JSON:
                 said = Answer(200, {"Content-Type": "text/html"}, b"<html>not what you asked for</html>")
         answer = said or self._answer(method, path, dict(parse_qsl(address.query)), headers, body, content)
+        if fault is not None and fault.name is FaultName.DUPLICATE_CREATE and answer.status == 201:
+            self._answer(method, path, dict(parse_qsl(address.query)), headers, body, content)
+        if fault is not None and fault.name is FaultName.SLOW:
+            answer = replace(answer, delay_seconds=fault.seconds)
         if fault is not None and fault.name is FaultName.LOST_REPLY:
             raise LostError(done=True)
         if fault is not None and fault.name is FaultName.WIPES_EXCLUSIONS:
@@ -116,7 +122,7 @@ class Double:
         body: Any,
         content: bytes | None,
     ) -> Answer:
-        parts = [part for part in path.split("/") if part]
+        parts = [unquote(part) for part in path.split("/") if part]
         if parts[:1] == ["v1"]:
             return self._problem(410, "REST v1 has been retired; use v2")
         if parts[:1] != ["v2"]:
@@ -141,7 +147,7 @@ class Double:
             else:
                 status, found = self._job(method, parts[1:], query, body, len(content or b""))
         except Refused as refused:
-            extra = {"Allow": "GET, POST"} if refused.status == 405 else {}
+            extra = {"Allow": refused.allow} if refused.allow else {}
             return self._problem(refused.status, refused.detail, *refused.errors, extra={**limits, **extra})
         content_type = {"Content-Type": "application/json", **limits}
         return Answer(status, content_type, b"" if found is None else json.dumps(found).encode())

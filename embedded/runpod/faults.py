@@ -20,6 +20,10 @@ class FaultName(StrEnum):
     WIPES_EXCLUSIONS = "wipes-exclusions"
     """A PATCH drops `excludedTypes`, as the platform did in July 2026 (runpod-mcp#70)."""
     NOT_JSON = "not-json"
+    SLOW = "slow"
+    """The answer comes after so many seconds."""
+    DUPLICATE_CREATE = "duplicate-create"
+    """What is made once is made twice."""
 
 
 @dataclass(slots=True)
@@ -31,6 +35,7 @@ class Planned:
     path: str = ""
     times: int = 1
     retry_after_seconds: int = 1
+    seconds: float = 45.0
 
 
 @dataclass(slots=True)
@@ -48,9 +53,10 @@ class Faults:
         path: str = "",
         times: int = 1,
         retry_after_seconds: int = 1,
+        seconds: float = 45.0,
     ) -> None:
-        """Lets the next `times` such calls go wrong."""
-        self.planned.append(Planned(name, method, path, times, retry_after_seconds))
+        """Lets the next `times` such calls go wrong; `seconds` is how long a slow answer takes."""
+        self.planned.append(Planned(name, method, path, times, retry_after_seconds, seconds))
 
     def take(self, method: str, path: str) -> Planned | None:
         """The fault that strikes this call."""

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from embedded.aws import pickling
 from embedded.runpod import samples
+from embedded.runpod.befalls import strike
 from embedded.runpod.server import Clocked, RunPodServer
 
 _log = logging.getLogger(__name__)
@@ -65,6 +68,18 @@ class KeptRunPod:
         """Lets its clock run ahead."""
         with self.server.lock:
             self.server.ahead(by.total_seconds())
+
+    def befall(self, values: Mapping[str, Any]) -> str | None:
+        """Lets a fault of its own stand; what was done, or None for a kind of somebody else's.
+
+        Raises:
+            FaultError: a part of it is out of its bounds.
+        """
+        with self.server.lock:
+            self.server.catch_up()
+            did = strike(values, self.server.double)
+            self.server.double.served += did is not None
+            return did
 
     def save(self) -> None:
         """Writes the memory down, if anybody asked anything since; first beside it, then in its place."""

@@ -120,6 +120,8 @@ def _handler(owner: RunPodServer) -> type[BaseHTTPRequestHandler]:
             except LostError:
                 self.close_connection = True
                 return
+            if answer.delay_seconds:
+                owner.wait(answer.delay_seconds)
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)

@@ -15,7 +15,7 @@ FORECAST_PERCENT = 100
 
 
 class MonthlyBudget(Component):
-    """One budget for the project's spend with AWS, told by mail.
+    """One budget for the stack's spend with AWS, by its project and environment, told by mail.
 
     Data of AWS Budgets are 8 to 12 hours late (verify).
     """
@@ -33,13 +33,23 @@ class MonthlyBudget(Component):
             limit_amount=f"{settings.budget.aws_usd:f}",
             limit_unit="USD",
             # The cost tags are activated by `scripts/account.py init`; before that the budget sees nothing.
-            cost_filters=[
-                budgets.BudgetCostFilterArgs(
-                    name="TagKeyValue",
-                    # Several values are alternatives, so the environment cannot be asked for beside the project.
-                    values=[f"user:Project${context.naming.project}"],
-                )
-            ],
+            # The cost tags are activated by `scripts/account.py init`; before that the budget sees nothing. Values of
+            # a plain cost filter are alternatives: two stacks of one account would each count both.
+            filter_expression=budgets.BudgetFilterExpressionArgs(
+                ands=[
+                    budgets.BudgetFilterExpressionAndArgs(
+                        tags=budgets.BudgetFilterExpressionAndTagsArgs(
+                            key=key, values=[value], match_options=["EQUALS"]
+                        )
+                    )
+                    for key, value in (
+                        ("Project", context.naming.project),
+                        ("Environment", settings.environment.value),
+                    )
+                ]
+            ),
+            # What cost types stood for by default, in the words that a filter expression wants.
+            metrics="UnblendedCost",
             notifications=[
                 budgets.BudgetNotificationArgs(
                     notification_type=kind,
@@ -51,6 +61,7 @@ class MonthlyBudget(Component):
                 for kind, percent in levels
             ],
             tags=context.tags("monthly"),
-            opts=self.child,
+            # Its name is unique in the account, so no second one can stand beside it.
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
         )
         self.register_outputs({})

@@ -201,6 +201,14 @@ def _of(threshold: Threshold, facts: Facts) -> Iterator[Alarm]:
             )
 
 
+BURN_DO = "Look at the backend's log and the last deploy."
+
+
+def burn_means(factor: Decimal) -> str:
+    """What it means that a burn rate is above that factor."""
+    return f"The error budget of 30 days is spent {factor} times too fast."
+
+
 def _burn_alarms(facts: Facts) -> tuple[list[Alarm], tuple[tuple[str, ...], ...], tuple[str, ...]]:
     """Burn-rate alarms of the stage's objectives; pairs of windows speak through the composite, not alone."""
     alarms: list[Alarm] = []
@@ -227,8 +235,8 @@ def _burn_alarms(facts: Facts) -> tuple[list[Alarm], tuple[tuple[str, ...], ...]
                     missing="notBreaching",
                     severity=rate.severity,
                     title=f"{rate.objective.title}: burn rate over {window.name}",
-                    means=f"The error budget of 30 days is spent {rate.factor} times too fast.",
-                    do="Look at the backend's log and the last deploy.",
+                    means=burn_means(rate.factor),
+                    do=BURN_DO,
                     notifies=len(rate.windows) == 1,
                 )
             )

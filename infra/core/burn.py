@@ -46,12 +46,17 @@ class Burn:
             return None
         return Burn(Decimal(budget[1]), _SHARE in expression, int(least[1]))
 
+    def rate(self, bad: Mapping[datetime, float], total: Mapping[datetime, float]) -> float:
+        """How many times too fast it was spent, by what came in each span of time; 0 with fewer than `least` bad."""
+        spoiled, events = self._spoiled(bad, total), sum(total.values())
+        return spoiled / events / float(self.budget) if events and spoiled >= self.least else 0.0
+
+    def _spoiled(self, bad: Mapping[datetime, float], total: Mapping[datetime, float]) -> float:
+        return sum(value * total.get(span, 0.0) / 100 if self.share else value for span, value in bad.items())
+
     def left_percent(self, bad: Mapping[datetime, float], total: Mapping[datetime, float]) -> float:
         """What is left of the budget, by what came in each span of time; 100 without events, below 0 overspent."""
-        events = sum(total.values())
-        spoiled = sum(
-            value * total.get(span, 0.0) / 100 if self.share else value for span, value in bad.items()
-        )
+        events, spoiled = sum(total.values()), self._spoiled(bad, total)
         allowed = events * float(self.budget)
         return 100 - 100 * spoiled / allowed if allowed else 100.0
 

@@ -15,7 +15,7 @@ from typing import Literal
 from infra.core import metrics as m
 from infra.core.metrics import Metric
 from infra.core.shape import Box, Shape
-from infra.core.stages import Option
+from infra.core.stages import Objectives, Option
 
 MINUTE, HOUR, DAY, WEEK = 60, 3_600, 86_400, 604_800
 GIB = 1024**3
@@ -131,6 +131,11 @@ def _credits(percent: int) -> Value:
 
 def _connections(percent: int) -> Value:
     return lambda facts, _: Decimal(percent * facts.database_connections) / 100
+
+
+def _promised(of: Callable[[Objectives], Decimal]) -> Value:
+    """A value that the stage's objectives say."""
+    return lambda facts, _: of(facts.shape.stage.objectives)
 
 
 def _burstable(_: Facts, box: Box | None) -> bool:
@@ -348,16 +353,16 @@ TABLE: tuple[Threshold, ...] = (
     ),
     Threshold(
         "errors-4xx", "Answers with 4xx", m.ERRORS_4XX, "Sum", 15 * MINUTE,
-        _one(Severity.WARN, 1, (2, 2),
+        _one(Severity.WARN, _promised(lambda each: each.errors_4xx_percent), (2, 2),
             "A broken link, an old client, or somebody trying doors: see the access log."),
-        "More than one request in a hundred was refused, at least twenty.",
+        "More requests were refused than the objective allows, at least twenty.",
         ratio_of=m.REQUESTS, least_events=20, missing="notBreaching", applies=_logged,
     ),
     Threshold(
         "errors-4xx", "Answers with 4xx", m.BALANCER_4XX, "Sum", 15 * MINUTE,
-        _one(Severity.WARN, 1, (2, 2),
+        _one(Severity.WARN, _promised(lambda each: each.errors_4xx_percent), (2, 2),
             "A broken link, an old client, or somebody trying doors: see the access log."),
-        "More than one request in a hundred was refused, at least twenty.",
+        "More requests were refused than the objective allows, at least twenty.",
         ratio_of=m.BALANCER_REQUESTS, least_events=20, missing="notBreaching",
     ),
     # -- Options B and C --------------------------------------------------------------------------------------------
@@ -404,13 +409,14 @@ TABLE: tuple[Threshold, ...] = (
     ),
     Threshold(
         "llm-failures", "Failed model requests", m.LLM_FAILED, "Sum", 15 * MINUTE,
-        _one(Severity.WARN, "0.5", (2, 2), "scripts/gpu.py status; the worker's log at RunPod."),
+        _one(Severity.WARN, _promised(lambda each: each.llm_failures_percent), (2, 2),
+            "scripts/gpu.py status; the worker's log at RunPod."),
         "More than the objective allows, at least three.",
         ratio_of=m.LLM_REQUESTS, least_events=3, missing="notBreaching", applies=_gpu,
     ),
     Threshold(
         "llm-response", "Model response time, p95", m.LLM_SECONDS, "p95", 15 * MINUTE,
-        _one(Severity.WARN, 5, (2, 2),
+        _one(Severity.WARN, _promised(lambda each: Decimal(each.llm_p95_ms) / 1000), (2, 2),
             "See whether requests meet warm workers: gpu_workers_* in the dashboard."),
         "Over the objective for requests that meet a warm worker.", unit="s", missing="notBreaching",
         applies=_gpu,

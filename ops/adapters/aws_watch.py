@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.core.errors import Fault, TerraceError
 from infra.host.box.metrics import deploying, place
-from ops.watch import Standing, Wanted
+from ops.watch import Recipients, Standing, Wanted
 
 PENDING = "PendingConfirmation"
 """What ListSubscriptionsByTopic shows in place of an ARN until the link was followed (SNS API reference)."""
@@ -76,17 +76,24 @@ class AwsWatch:
                 return found
             token = {"NextToken": page["NextToken"]}
 
-    def unconfirmed(self, topic_name: str) -> list[str]:
-        """Addresses of the topic that have not followed the link in their mail."""
-        account = self._account()
-        try:
-            page = self._ask(
-                self._sns.list_subscriptions_by_topic,
-                TopicArn=f"arn:aws:sns:{self._sns.meta.region_name}:{account}:{topic_name}",
-            )
-        except TerraceError:
-            return []
-        return [each["Endpoint"] for each in page["Subscriptions"] if each["SubscriptionArn"] == PENDING]
+    def recipients(self, topic_name: str) -> Recipients:
+        """Whom the topic's mails reach; why that is not known, where it could not be asked."""
+        topic = f"arn:aws:sns:{self._sns.meta.region_name}:{self._account()}:{topic_name}"
+        mails: list[Mapping[str, str]] = []
+        token: dict[str, str] = {}
+        while True:
+            try:
+                page = self._ask(self._sns.list_subscriptions_by_topic, TopicArn=topic, **token)
+            except TerraceError as error:
+                return Recipients(unknown=error.faults[0].what)
+            mails += [each for each in page["Subscriptions"] if each["Protocol"].startswith("email")]
+            if not page.get("NextToken"):
+                break
+            token = {"NextToken": page["NextToken"]}
+        return Recipients(
+            sum(each["SubscriptionArn"].startswith("arn:") for each in mails),
+            tuple(each["Endpoint"] for each in mails if each["SubscriptionArn"] == PENDING),
+        )
 
     def publish(self, namespace: str, data: Sequence[Mapping[str, Any]]) -> None:
         """Puts metric data."""

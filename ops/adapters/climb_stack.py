@@ -130,8 +130,8 @@ class StackOfClimb:
                 (copy / name).symlink_to(self.root / name)
             for key, value in words.settings().items():
                 stackfile.set_setting(stackfile.path_of(copy, self.stack), key, value)
-            previewed = command_line.preview(copy, self.stack, self.environment)
-        read = read_preview(previewed.text, where=COMMAND)
+            text = command_line.preview(copy, self.stack, self.environment).text
+        read = read_preview(text, where=COMMAND)
         if read.refusals:
             said = "; ".join(dict.fromkeys(each.message for each in read.refusals))
             raise TerraceError(Fault(f"stack {self.stack}", f"`preview` failed: {said}", "See above"))

@@ -82,7 +82,7 @@ class Bill:
 
     def rows(self) -> list[tuple[str, ...]]:
         """For a table under `HEAD`, the comparison last."""
-        listed = [
+        listed: list[tuple[str, ...]] = [
             (
                 f"{each.start:%Y-%m-%d}",
                 *map(_text, (each.total_usd, each.gpu_usd, each.disk_usd, each.fee_usd)),

@@ -62,6 +62,7 @@ class Verdict(StrEnum):
     JOB_FAILED = "job-failed"
     TIMED_OUT = "timed-out"
     NO_ANSWER = "no-answer"
+    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)

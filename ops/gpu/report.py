@@ -108,7 +108,7 @@ def chart(records: Sequence[Record]) -> str:
 
 
 def _colour(kind: str) -> str:
-    # Okabe and Ito's colours, which colour-blind people can tell apart.
+    # Okabe and Ito's colours and one of Tol's, which colour-blind people can tell apart.
     colours = (
         "#009E73",
         "#D55E00",
@@ -119,5 +119,6 @@ def _colour(kind: str) -> str:
         "#F0E442",
         "#000000",
         "#999999",
+        "#882255",
     )
     return dict(zip((each.value for each in Verdict), colours, strict=True))[kind]

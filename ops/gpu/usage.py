@@ -15,7 +15,7 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
-from infra.clients.calling import LostAnswerError
+from infra.clients.calling import LimitedError, LostAnswerError, RejectedError, RunPodError
 from infra.clients.runpod_jobs import Job, JobPolicy, Jobs
 from infra.core.gpu.definition import Definition
 from infra.core.gpu.platform import JobStatus
@@ -68,6 +68,14 @@ def sampled(content: bytes, share: float) -> bool:
     """Whether this request belongs to the share that is sent to the model; the same one always does or never."""
     return int.from_bytes(hashlib.sha256(content).digest()[:8], "big") < share * 2**64
 
+
+_UNSENT: dict[type[RunPodError], Reading] = {
+    LostAnswerError: Reading(Verdict.NO_ANSWER, "the connection was lost while it was sent"),
+    RejectedError: Reading(Verdict.REFUSED, "the endpoint refused the request"),
+    LimitedError: Reading(
+        Verdict.REFUSED, "the endpoint asked to be left alone for longer than our patience"
+    ),
+}
 
 FORGOTTEN = "the endpoint knows no such job: what ended is forgotten after half an hour"
 
@@ -152,16 +160,17 @@ class Reader:
         else:
             try:
                 job = self.jobs.run(self.payload(picture), self.policy)
-            except LostAnswerError as error:
-                return self._answered(Job("", JobStatus.FAILED, error=str(error)), pixels, lost=True)
+            except (LostAnswerError, RejectedError, LimitedError) as error:
+                job = Job("", JobStatus.FAILED, error=str(error))
+                return self._answered(job, pixels, unsent=_UNSENT[type(error)])
         sent(job.id)
         job = self.jobs.wait_for(job, deadline_seconds=limit)
         return self._answered(job, pixels) if job.status.ended else Pending(job.id)
 
-    def _answered(self, job: Job, pixels: int, *, lost: bool = False) -> Answered:
+    def _answered(self, job: Job, pixels: int, *, unsent: Reading | None = None) -> Answered:
         text, reason, usage, is_double = _completion(job.output)
-        if lost:
-            reading = Reading(Verdict.NO_ANSWER, "the connection was lost while it was sent")
+        if unsent is not None:
+            reading = unsent
         elif job.status is JobStatus.TIMED_OUT:
             reading = Reading(Verdict.TIMED_OUT, "the job was not done in its time")
         elif job.status is not JobStatus.COMPLETED:

@@ -73,7 +73,7 @@ def read_preview(
         refusals, warnings = _said(raw.get("diagnostics") or [])
         stopped: tuple[str, ...] = ()
         if packs and steps and refusals and not any(each.urn for each in refusals):
-            stopped = tuple(each.message for each in refusals)
+            stopped = tuple(refusal.message for refusal in refusals)
             refusals = ()
         if not refusals:
             _counted(raw, steps)

@@ -19,7 +19,7 @@ from ops.climb.conditions import Condition, judge
 from ops.climb.gates import Gathered
 from ops.climb.rules import Figures, parse
 from ops.climb.verdicts import Verdict, passed
-from ops.watch import Report, Row, Standing
+from ops.watch import Recipients, Report, Row, Standing
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)  # a Friday
 USERS = Condition("users", "daily_active_users", ">=", 800, 7 * 86_400, 2 * 3600, 100, 700)
@@ -91,7 +91,7 @@ def row(key: str, value: float | None, state: str = "OK", severity: str = "", **
 
 def report(*rows: Row, down: str = "OK", stage: str = "single-8g") -> Report:
     composites = (Standing("service-down", down, None, "", None, {}),)
-    return Report("prod", stage, NOW, rows, composites, {}, (), deploying=False)
+    return Report("prod", stage, NOW, rows, composites, {}, Recipients(1), deploying=False)
 
 
 FINE = (

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,23 @@ def test_two_climbs_at_once_from_two_clones_one_waits_or_is_told_who_holds_the_l
     ):
         pass
     assert bucket.held == {}
+
+
+def test_who_holds_the_lock_says_that_a_climb_is_under_way_from_the_first_moment_and_each_time_it_is_renewed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ops.climb.lock.RENEW_SECONDS", 0.01)
+    told: list[int] = []
+    again = threading.Event()
+
+    def beat() -> None:
+        told.append(1)
+        if len(told) > 2:
+            again.set()
+
+    with Lock(Bucket(), "dev", beat=beat).held(reason="first", climb="c"):
+        assert told
+        assert again.wait(30)
 
 
 def test_a_lock_that_is_given_back_in_time_is_taken_by_who_waits() -> None:

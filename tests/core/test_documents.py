@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ops import ladder
+from ops import ladder, watchtable
 
 ROOT = Path(__file__).parents[2]
 TRACKED = subprocess.run(
@@ -33,6 +33,14 @@ def test_the_readmes_climbs_are_what_the_ladder_says() -> None:
     said = re.search(r"<!-- climbs -->\n(.*?)\n<!-- /climbs -->", (ROOT / "README.md").read_text(), re.DOTALL)
     assert said is not None
     assert said[1] == ladder.climbs()
+
+
+def test_the_table_of_thresholds_is_what_the_alarms_are_made_of() -> None:
+    page = (ROOT / "docs" / "alarms.md").read_text()
+    said = re.search(r"<!-- thresholds -->\n(.*?)\n<!-- /thresholds -->", page, re.DOTALL)
+    assert said is not None
+    assert said[1] == watchtable.markdown()
+    assert "docs/alarms.md#the-thresholds" in (ROOT / "README.md").read_text()
 
 
 def test_every_page_that_a_message_names_is_there_with_its_heading() -> None:

@@ -76,10 +76,13 @@ def test_a_budget_stands_changes_in_place_and_goes(standing: Any) -> None:
     standing.up()
     budgets = standing.client("budgets")
     (found,) = budgets.describe_budgets(AccountId="123456789012")["Budgets"]
-    assert (found["BudgetLimit"]["Amount"], found["CostFilters"]) == (
-        "74.54",
-        {"TagKeyValue": ["user:Project$terrace"]},
-    )
+    assert (found["BudgetLimit"]["Amount"], found.get("CostFilters")) == ("74.54", None)
+    # Project and environment both: another stack of the account is not counted here.
+    assert [each["Tags"] for each in found["FilterExpression"]["And"]] == [
+        {"Key": "Project", "Values": ["terrace"], "MatchOptions": ["EQUALS"]},
+        {"Key": "Environment", "Values": ["dev"], "MatchOptions": ["EQUALS"]},
+    ]
+    assert found["Metrics"] == ["UnblendedCost"]
     told = budgets.describe_notifications_for_budget(AccountId="123456789012", BudgetName=found["BudgetName"])
     assert sorted((each["NotificationType"], each["Threshold"]) for each in told["Notifications"]) == [
         ("ACTUAL", 75), ("ACTUAL", 90), ("ACTUAL", 100), ("FORECASTED", 100),

@@ -54,6 +54,9 @@ class InProcess:
             answer = self.double.handle(request.method, request.url, request.headers, request.content)
         except LostError:
             raise NoAnswerError("the connection was lost") from None
+        self.double.world.advance(self.double.world.now + min(answer.delay_seconds, request.timeout_seconds))
+        if answer.delay_seconds > request.timeout_seconds:
+            raise NoAnswerError("timed out")
         reply = Reply(answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.content)
         for each in self.watch:
             each(request, reply)

@@ -320,3 +320,43 @@ def test_what_the_double_keeps_of_requests_is_json() -> None:
     made = bench()
     made.endpoint()
     assert json.dumps(made.double.requests)
+
+
+def test_a_job_is_submitted_and_waited_for_in_one_call_and_comes_back_as_it_stands() -> None:
+    made = bench()
+    jobs = made.jobs(made.endpoint())
+    cold = jobs.run_and_wait({"n": 1}, POLICY, wait_seconds=60)
+    assert cold.status is JobStatus.IN_QUEUE
+    warm = jobs.run_and_wait({"n": 2}, POLICY, wait_seconds=100)
+    assert warm.status is JobStatus.COMPLETED
+    assert warm.output is not None
+    assert sum(1 for _, path, _ in made.double.requests if path.endswith("/runsync")) == 2
+
+
+def test_a_failed_job_is_queued_again_once_and_one_that_did_not_fail_is_refused() -> None:
+    made = bench()
+    made.double.habits.answer = lambda _: (None, "worker_error")
+    endpoint = made.endpoint()
+    (job,) = submit(made, endpoint)
+    made.pass_time(200)
+    jobs = made.jobs(endpoint)
+    failed = jobs.status(job)
+    assert failed is not None
+    assert failed.status is JobStatus.FAILED
+    made.double.habits.answer = lambda _: ([1], "")
+    assert jobs.retry(job).status is JobStatus.IN_QUEUE
+    made.pass_time(200)
+    again = jobs.status(job)
+    assert again is not None
+    assert (again.status, again.output) == (JobStatus.COMPLETED, [1])
+    with pytest.raises(RejectedError, match="only failed"):
+        jobs.retry(job)
+
+
+def test_a_stream_gives_what_comes_until_the_job_has_ended_or_the_deadline_is_over() -> None:
+    made = bench()
+    made.double.habits.answer = lambda _: (["whole"], "")
+    jobs = made.jobs(made.endpoint())
+    job = jobs.run({"n": 1}, POLICY)
+    assert list(jobs.stream(job, deadline_seconds=30)) == []
+    assert list(jobs.stream(job, deadline_seconds=300)) == [["whole"]]

@@ -70,7 +70,9 @@ def test_no_policy_beats_the_optimum_and_ours_stays_near_the_best_fixed_mode(sha
     assert all(each.total_usd >= best - 1e-9 for each in found.values())
     least = min(found[name].total_usd for name in ("flex (queue delay)", "soft", "active"))
     assert found["ours"].total_usd <= 1.1 * least
-    assert found["ours"].flips <= 2 * 2 * POLICY.flips_a_day
+    flips = found["ours"].flips
+    assert flips is not None
+    assert flips <= 2 * 2 * POLICY.flips_a_day
 
 
 def test_who_knows_the_rates_alone_stands_between_the_clairvoyant_and_a_fixed_mode() -> None:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from embedded.runpod import samples
 from embedded.runpod.faults import FaultName
+from infra.clients.calling import ONCE
 from infra.core.errors import TerraceError
 from infra.core.gpu.definition import load_policy
 from infra.core.gpu.modes import Wanted
@@ -198,6 +199,21 @@ def test_a_lost_answer_is_a_failure_class_and_is_not_sent_again(photo: Path) -> 
     assert isinstance(found, Answered)
     assert found.record.verdict is Verdict.NO_ANSWER
     assert sum(1 for method, path, _ in made.double.requests if path.endswith("/run")) == 1
+
+
+@pytest.mark.parametrize(("habit", "said"), [("reject", "refused the request"), ("limit", "left alone")])
+def test_a_submit_that_is_refused_leaves_a_record_too(photo: Path, habit: str, said: str) -> None:
+    made = bench(patience=ONCE)
+    asks = reader(made)
+    if habit == "limit":
+        made.double.faults.plan(FaultName.LIMITED, times=9, retry_after_seconds=600)
+    else:
+        asks.definition = asks.definition.model_copy(update={"execution_timeout_seconds": 700_000})
+    found = asks.read(prepare(photo, largest_pixels=PIXELS))
+    assert isinstance(found, Answered)
+    assert (found.record.verdict, found.record.job) == (Verdict.REFUSED, "")
+    assert said in found.record.why
+    assert made.double.endpoints[0].jobs == {}
 
 
 @pytest.mark.parametrize(

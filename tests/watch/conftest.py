@@ -92,6 +92,7 @@ def imagined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Imagined]:
             m.REQUESTS, [(moment, 900 + 600 * math.sin(day * 2 * math.pi)) for moment, day in days], "stack"
         )
         made.put(m.ERRORS_5XX, [(moment, 2) for moment, _ in days], "stack")
+        made.put(m.CPU, [(moment, 40 if moment < NOW - timedelta(days=3) else 80) for moment, _ in days])
         made.put(m.DISK, [(moment, 30) for moment, _ in days])
         for minute in range(-30, 1):
             made.service.evaluate(NOW + timedelta(minutes=minute))

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import json
 from collections.abc import Callable
-from datetime import timedelta
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from itertools import islice
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+import typer
+from botocore.client import BaseClient
+from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
+from moto.sns import models as moto_sns
+from moto.sns.models import sns_backends
+from rich.console import Console
 
 from infra.core.alarms import alarm_set
-from infra.core.errors import TerraceError
+from infra.core.errors import Fault, TerraceError
 from infra.core.naming import Naming
+from infra.core.shape import Climb, Phase, shape
+from infra.core.stages import find
+from infra.core.thresholds import Facts
 from ops import watch, watchpage
-from ops.adapters.aws_watch import AwsWatch
+from ops.adapters.aws_watch import PENDING, AwsWatch
+from ops.adapters.climb_cloud import CloudOfClimb
+from ops.climb import status as climb_status
+from ops.talk import Output
 
 from .conftest import NOW, REGION, Imagined
 
+ROOT = Path(__file__).parents[2]
 NAMING = Naming("terrace", "dev")
 
 
@@ -40,7 +60,7 @@ def row(report: watch.Report, name: str) -> watch.Row:
 
 
 def test_a_report_takes_at_most_five_calls(report: watch.Report, cloud: AwsWatch) -> None:
-    assert cloud.calls <= 5
+    assert cloud.calls <= 5 + 1  # one of them of SNS
     assert len(report.rows) > 20
 
 
@@ -115,10 +135,207 @@ class Pretended:
         return self._changes.get(name) or getattr(self._cloud, name)
 
 
+def subscriptions(imagined: Imagined) -> Any:
+    """What moto holds of the topic's subscriptions; it never shows one that waits for its link by itself."""
+    return sns_backends[ACCOUNT_ID][REGION].subscriptions
+
+
+def test_whom_mails_reach_is_read_from_every_page(
+    imagined: Imagined, cloud: AwsWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moto_sns, "DEFAULT_PAGE_SIZE", 1)
+    sns = imagined.client("sns")
+    second, third = (
+        sns.subscribe(TopicArn=imagined.topic, Protocol="email", Endpoint=f"{name}@example.com")[
+            "SubscriptionArn"
+        ]
+        for name in ("second", "third")
+    )
+    with monkeypatch.context() as pending:
+        pending.setattr(subscriptions(imagined)[second], "arn", PENDING)
+        found = cloud_after_alarms(cloud).recipients("terrace-dev-alarms")
+    for each in (second, third):
+        sns.unsubscribe(SubscriptionArn=each)
+    assert (found.pending, found.confirmed, found.unknown) == (("second@example.com",), 2, "")
+
+
+def cloud_after_alarms(cloud: AwsWatch) -> AwsWatch:
+    """The account is known by the alarms, which are always asked first."""
+    cloud.alarms(NAMING.physical(""))
+    return cloud
+
+
+def test_a_topic_that_nobody_reads_is_said_and_one_that_cannot_be_asked_is_not_called_good(
+    imagined: Imagined, cloud: AwsWatch
+) -> None:
+    imagined.client("sns").create_topic(Name="terrace-dev-empty")
+    empty, none = (cloud_after_alarms(cloud).recipients(f"terrace-dev-{name}") for name in ("empty", "none"))
+    assert empty == watch.Recipients()
+    assert "Topic does not exist" in none.unknown
+    for found, said in ((empty, "No mail address is subscribed"), (none, "could not be asked")):
+        pretended: Any = Pretended(cloud, recipients=lambda _, found=found: found)
+        report = watch.look(pretended, imagined.facts, NAMING, stage="single-8g", now=NOW)
+        assert any(said in each for each in watchpage.sentences(report))
+
+
 def test_an_address_that_has_not_confirmed_is_said(imagined: Imagined, cloud: AwsWatch) -> None:
-    pretended: Any = Pretended(cloud, unconfirmed=lambda _: ["ops@example.com"])
+    pretended: Any = Pretended(cloud, recipients=lambda _: watch.Recipients(0, ("ops@example.com",)))
     report = watch.look(pretended, imagined.facts, NAMING, stage="single-8g", now=NOW)
     assert any("ops@example.com has not confirmed" in each for each in watchpage.sentences(report))
+
+
+def test_the_processor_shows_the_mean_of_seven_days_that_its_alarm_judges(report: watch.Report) -> None:
+    cpu = row(report, "app-cpu")
+    assert cpu.value == pytest.approx((40 * 4 + 80 * 3) / 7, abs=0.3)
+    assert cpu.series[-1][1] == 80
+
+
+def test_the_room_is_said_to_warn_and_to_review(report: watch.Report) -> None:
+    memory = row(report, "app-memory")
+    assert (memory.to_warn_percent, memory.to_review_percent) == (
+        pytest.approx(100 * (70 - 76) / 70), pytest.approx(5),
+    )  # fmt: skip
+    html = watchpage.page(report)
+    assert "to warn -9 %" in html
+    assert "to review +5 %" in html
+
+
+def test_each_burn_rate_is_a_row_with_the_rate_over_its_window(report: watch.Report) -> None:
+    rows = {each.name: each for each in report.rows if "-burn-" in each.name}
+    assert set(rows) == {
+        "stack-availability-burn-fast", "stack-availability-burn-middle", "stack-availability-burn-slow",
+        "stack-latency-burn-middle", "stack-latency-burn-slow",
+    }  # fmt: skip
+    slow = rows["stack-availability-burn-slow"]
+    # Two of nine hundred an hour fail, of which one in a hundred may; the requests have a day and a night.
+    assert slow.value == pytest.approx(2 / 900 / 0.01, rel=0.2)
+    assert (slow.warn, slow.first, slow.unit) == (1, "warn", "x")
+    assert rows["stack-availability-burn-fast"].first == "page"
+
+
+def test_the_spend_of_the_gpu_shows_where_it_warns_and_where_it_pages(
+    imagined: Imagined, cloud: AwsWatch
+) -> None:
+    facts = replace(imagined.facts, gpu=True)
+    spend = row(watch.look(cloud, facts, NAMING, stage="single-8g", now=NOW), "stack-gpu-spend")
+    assert (spend.warn, spend.first, spend.review, spend.second) == (75, "warn", 100, "page")
+
+
+def test_who_follows_sees_a_call_that_failed_and_then_the_next_one(report: watch.Report) -> None:
+    fault = TerraceError(Fault("AWS", "does not answer", "wait"))
+    answers: list[Any] = [report, fault, report]
+
+    def look() -> watch.Report:
+        answer = answers.pop(0)
+        if isinstance(answer, TerraceError):
+            raise answer
+        return cast("watch.Report", answer)
+
+    waited: list[int] = []
+    found = list(islice(watch.looks(look, lambda: waited.append(1)), 3))
+    assert found == [report, fault, report]
+    assert len(waited) == 2
+    shown = Console(width=200, record=True, file=StringIO())
+    shown.print(watchpage.followed(report, str(fault)))
+    assert "The last look failed: AWS" in shown.export_text()
+    answers[:] = [fault]
+    with pytest.raises(TerraceError):
+        next(watch.looks(look, lambda: None))
+
+
+def test_following_as_json_prints_a_line_for_each_look_and_writes_the_page_each_time(
+    report: watch.Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    spec = importlib.util.spec_from_file_location("watch_script", ROOT / "scripts" / "watch.py")
+    assert spec is not None
+    assert spec.loader is not None
+    script: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    fault = TerraceError(Fault("AWS", "does not answer", "wait"))
+    answers = iter([report, fault, replace(report, stage="single-16g")])
+    page = tmp_path / "page.html"
+
+    def look(*_: Any) -> watch.Report:
+        answer = next(answers, None)
+        if answer is None:
+            raise KeyboardInterrupt
+        if isinstance(answer, TerraceError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(script, "_look", look)
+    monkeypatch.setattr(script, "_settings", lambda _: None)
+    monkeypatch.setattr(script, "time", SimpleNamespace(sleep=lambda _: None))
+    with contextlib.suppress(KeyboardInterrupt, typer.Exit, SystemExit):
+        script.status(stack="dev", output=Output.JSON, follow=10, html=page)
+    said = capsys.readouterr()
+    assert [json.loads(line)["stage"] for line in said.out.splitlines()] == ["single-8g", "single-16g"]
+    assert "does not answer" in said.err
+    assert "dev at single-16g" in page.read_text()
+    assert [each.name for each in tmp_path.iterdir()] == ["page.html"]
+
+
+@pytest.fixture
+def operations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every call of AWS that is made, as `service:Operation`."""
+    found: list[str] = []
+    ask: Any = vars(BaseClient)["_make_api_call"]
+
+    def counted(self: Any, operation: str, given: Any) -> Any:
+        found.append(f"{self.meta.service_model.service_name}:{operation}")
+        return ask(self, operation, given)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", counted)
+    return found
+
+
+@dataclass
+class Site:
+    """What a status of `scripts/scale_up.py` asks of its place, with the cloud for real."""
+
+    cloud: CloudOfClimb
+    facts: Facts
+    stack: str = "dev"
+
+    def __getattr__(self, name: str) -> Any:
+        config = SimpleNamespace(stage="s", climb_to="", phase="", kept=(), said=dict)
+        journal = SimpleNamespace(records=[])
+        budget = SimpleNamespace(budget=SimpleNamespace(aws_usd=50))
+        found = {
+            "words": config, "stands": config, "journal": journal, "settings": budget, "account": ACCOUNT_ID,
+            "lock": SimpleNamespace(holder=lambda: None),
+        }  # fmt: skip
+        return lambda: found[name]
+
+    def report(self) -> watch.Report:
+        return watch.look(AwsWatch(REGION), self.facts, NAMING, stage="single-8g", now=NOW)
+
+
+def test_a_whole_status_asks_cloudwatch_at_most_five_times_with_more_than_a_hundred_alarms_too(
+    imagined: Imagined, cloud: AwsWatch, operations: list[str]
+) -> None:
+    climb = Climb(find("private"), Phase.EXPANDED)
+    facts = Facts(shape(find("split"), climb=climb), gpu=True, budget=True, webhook=True)
+    cloudwatch = imagined.client("cloudwatch")
+    others = [f"terrace-dev-other-{count}" for count in range(101 - len(cloud.alarms("terrace-dev-")))]
+    for name in others:
+        cloudwatch.put_metric_alarm(
+            AlarmName=name, Namespace="n", MetricName="m", Statistic="Sum", Period=60, EvaluationPeriods=1,
+            Threshold=1, ComparisonOperator="GreaterThanThreshold",
+        )  # fmt: skip
+    operations.clear()
+    try:
+        found = climb_status.look(Site(CloudOfClimb(REGION, NAMING), facts), now=NOW)
+    finally:
+        asked = list(operations)
+        cloudwatch.delete_alarms(AlarmNames=others)
+    assert len(found["thresholds"]) > 60
+    # Two pages of alarms, and three times data.
+    assert sum(each.startswith("cloudwatch:") for each in asked) == 5, asked
+    assert sorted(each for each in asked if not each.startswith("cloudwatch:")) == [
+        "budgets:DescribeBudget", "sns:ListSubscriptionsByTopic",
+    ]  # fmt: skip
 
 
 def test_a_deploy_under_way_is_said(imagined: Imagined, cloud: AwsWatch) -> None:
@@ -133,6 +350,25 @@ def test_a_deploy_under_way_is_said(imagined: Imagined, cloud: AwsWatch) -> None
         cloudwatch.set_alarm_state(
             AlarmName="terrace-dev-stack-deploying", StateValue="OK", StateReason="over"
         )
+
+
+def test_a_climb_tells_what_holds_the_composites_back(imagined: Imagined, cloud: AwsWatch) -> None:
+    cloudwatch = imagined.client("cloudwatch")
+    (suppressor,) = cloudwatch.describe_alarms(AlarmNames=[NAMING.physical("stack-deploying")])[
+        "MetricAlarms"
+    ]
+    asked = {key: suppressor[key] for key in ("Namespace", "MetricName", "Dimensions")}
+    now = datetime.now(UTC)
+    window = {"StartTime": now - timedelta(minutes=2), "EndTime": now + timedelta(minutes=2), "Period": 60}
+
+    def told() -> list[float]:
+        data = cloudwatch.get_metric_statistics(**asked, **window, Statistics=[suppressor["Statistic"]])
+        return [each[suppressor["Statistic"]] for each in data["Datapoints"]]
+
+    assert told() == []
+    CloudOfClimb(REGION, NAMING).suppress()
+    assert told() == [1]
+    assert suppressor["Threshold"] < 1
 
 
 def test_a_stack_without_alarms_is_refused_with_the_remedy(imagined: Imagined, cloud: AwsWatch) -> None:

@@ -169,14 +169,61 @@ def _notification(each: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-@from_inputs("name", "budgetType", "limitAmount", "limitUnit", "timeUnit", "costFilters")
+_OPERATORS = (("ands", "And"), ("ors", "Or"))
+
+
+def _filter_expression(said: Mapping[str, Any]) -> dict[str, Any]:
+    """A filter expression as the Budgets API writes it (its type Expression), from pulumi-aws's words."""
+    found: dict[str, Any] = {
+        api: [_filter_expression(each) for each in said[name]] for name, api in _OPERATORS if said.get(name)
+    }
+    if said.get("not"):
+        found["Not"] = _filter_expression(said["not"])
+    for name in ("dimensions", "tags", "costCategories"):
+        if held := said.get(name):
+            found[_capital(name)] = {_capital(key): value for key, value in held.items() if value}
+    return found
+
+
+def _said_expression(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """The way back."""
+    found: dict[str, Any] = {
+        name: [_said_expression(each) for each in answer[api]] for name, api in _OPERATORS if answer.get(api)
+    }
+    if answer.get("Not"):
+        found["not"] = _said_expression(answer["Not"])
+    for name in ("dimensions", "tags", "costCategories"):
+        if held := answer.get(_capital(name)):
+            found[name] = {key[0].lower() + key[1:]: value for key, value in held.items()}
+    return found
+
+
+def _capital(name: str) -> str:
+    return name[0].upper() + name[1:]
+
+
+@from_inputs(
+    "name",
+    "budgetType",
+    "limitAmount",
+    "limitUnit",
+    "timeUnit",
+    "costFilters",
+    "filterExpression",
+    "metrics",
+)
 def _budget(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    filtered: dict[str, Any] = (
+        {"FilterExpression": _filter_expression(inputs["filterExpression"]), "Metrics": [inputs["metrics"]]}
+        if inputs.get("filterExpression")
+        else {"CostFilters": {each["name"]: each["values"] for each in inputs.get("costFilters") or ()}}
+    )
     return {
         "BudgetName": inputs["name"],
         "BudgetType": inputs["budgetType"],
         "TimeUnit": inputs["timeUnit"],
         "BudgetLimit": {"Amount": inputs["limitAmount"], "Unit": inputs["limitUnit"]},
-        "CostFilters": {each["name"]: each["values"] for each in inputs.get("costFilters") or ()},
+        **filtered,
     }
 
 
@@ -251,7 +298,15 @@ KINDS = (
         ),
         updates=(
             Update(
-                ("budgetType", "limitAmount", "limitUnit", "timeUnit", "costFilters"),
+                (
+                    "budgetType",
+                    "limitAmount",
+                    "limitUnit",
+                    "timeUnit",
+                    "costFilters",
+                    "filterExpression",
+                    "metrics",
+                ),
                 (Call("budgets.update_budget", {"AccountId": text("{account}"), "NewBudget": _budget}),),
             ),
             Update(("notifications",), (*_NO_NOTIFICATIONS, *_NEW_NOTIFICATIONS)),
@@ -284,6 +339,10 @@ KINDS = (
                     or None
                 )
             ),
+            "filterExpression": Expression(
+                lambda s: _said_expression(s.answer.get("FilterExpression") or {}) or None
+            ),
+            "metrics": Expression(lambda s: next(iter(s.answer.get("Metrics") or ()), None)),
             "arn": text(_BUDGET_ARN),
         },
         write_only=("notifications",),
