@@ -18,6 +18,7 @@ ALONE = (
     "infra/__init__.py",
     "infra/core/__init__.py",
     "infra/core/errors.py",
+    "infra/core/memory.py",
     "infra/core/metrics.py",
     "infra/core/naming.py",
     "infra/host/__init__.py",
