@@ -135,9 +135,10 @@ class Project:
         )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """The embedded cloud of this test process, without boxes."""
+    """The embedded cloud of a room's tests, without boxes. It ends with them: moto's state is the process's, and at
+    each whole minute this cloud would judge the alarms of whoever comes after."""
     with Cloud(tmp_path_factory.mktemp("cloud"), cache=CACHE) as started:
         yield started
 
