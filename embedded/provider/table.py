@@ -88,6 +88,17 @@ def known(name: str) -> Expression:
     return Expression(lambda scope: scope.outputs.get(name))
 
 
+def respelled(value: Any, names: Mapping[str, str] | None = None) -> Any:
+    """Members with their first letters turned, or as `names` has them: Pulumi's spelling to the API's, or back."""
+    if isinstance(value, Mapping):
+        return {
+            (names or {}).get(name, name[0].swapcase() + name[1:]): respelled(each, names)
+            for name, each in value.items()
+            if each is not None
+        }
+    return [respelled(each, names) for each in value] if isinstance(value, list) else value
+
+
 def tag_list(tags: Mapping[str, str] | None) -> list[dict[str, str]]:
     """Tags as AWS lists them."""
     return [{"Key": key, "Value": value} for key, value in (tags or {}).items()]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from embedded.provider.table import (
     GONE_TAGS,
     ID,
@@ -17,6 +15,7 @@ from embedded.provider.table import (
     found,
     from_inputs,
     given,
+    respelled,
     text,
 )
 
@@ -25,34 +24,12 @@ _SPELLED = {"cloudwatchMetricsEnabled": "CloudWatchMetricsEnabled"}
 _SPOKEN = {there: here for here, there in _SPELLED.items()}
 
 
-def _told(value: Any) -> Any:
-    """As the API spells it: rules and actions are the same shapes on both sides."""
-    if isinstance(value, dict):
-        return {
-            _SPELLED.get(name, name[0].upper() + name[1:]): _told(each)
-            for name, each in value.items()
-            if each is not None
-        }
-    return [_told(each) for each in value] if isinstance(value, list) else value
-
-
-def _seen(value: Any) -> Any:
-    """The opposite."""
-    if isinstance(value, dict):
-        return {
-            _SPOKEN.get(name, name[0].lower() + name[1:]): _seen(each)
-            for name, each in value.items()
-            if each is not None
-        }
-    return [_seen(each) for each in value] if isinstance(value, list) else value
-
-
 def _input(name: str) -> Expression:
-    return from_inputs(name)(lambda inputs: _told(inputs.get(name)))
+    return from_inputs(name)(lambda inputs: respelled(inputs.get(name), _SPELLED))
 
 
 def _output(member: str) -> Expression:
-    return Expression(lambda scope: _seen(scope.answer.get(member)))
+    return Expression(lambda scope: respelled(scope.answer.get(member), _SPOKEN))
 
 
 _CONTENT = {

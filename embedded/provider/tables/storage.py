@@ -18,6 +18,7 @@ from embedded.provider.table import (
     from_inputs,
     given,
     known,
+    respelled,
     text,
 )
 
@@ -81,46 +82,22 @@ def _filter(given_filter: dict[str, Any]) -> dict[str, Any]:
 
 def _rules_seen(scope: Scope) -> list[dict[str, Any]]:
     """Rules in Pulumi's spelling, in the order of the inputs."""
-    seen = {rule["ID"]: _rule_seen(rule) for rule in scope.answer.get("Rules") or []}
+    seen = {rule["ID"]: respelled(rule, {"ID": "id"}) for rule in scope.answer.get("Rules") or []}
     order = [rule["id"] for rule in scope.inputs.get("rules") or []]
     ordered = [seen.pop(name) for name in order if name in seen]
     return ordered + list(seen.values())
 
 
-def _rule_seen(rule: dict[str, Any]) -> dict[str, Any]:
-    def camel(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {
-                ("id" if name == "ID" else name[0].lower() + name[1:]): camel(each)
-                for name, each in value.items()
-            }
-        return [camel(each) for each in value] if isinstance(value, list) else value
-
-    found_rule: dict[str, Any] = camel(rule)
-    return found_rule
-
-
 def _replication(scope: Scope) -> list[dict[str, Any]]:
     """Replication rules in S3's spelling, which differs by more than its capitals in two names."""
     return [
-        _respelled(rule, {"id": "ID", "replicaKmsKeyId": "ReplicaKmsKeyID"}) for rule in scope.inputs["rules"]
+        respelled(rule, {"id": "ID", "replicaKmsKeyId": "ReplicaKmsKeyID"}) for rule in scope.inputs["rules"]
     ]
 
 
 def _replication_seen(scope: Scope) -> list[dict[str, Any]]:
     back = {"ID": "id", "ReplicaKmsKeyID": "replicaKmsKeyId"}
-    return [_respelled(rule, back) for rule in scope.answer.get("Rules") or []]
-
-
-def _respelled(value: Any, names: dict[str, str]) -> Any:
-    """Members with their first letters turned, or as `names` has them."""
-    if isinstance(value, dict):
-        return {
-            names.get(name, name[0].swapcase() + name[1:]): _respelled(each, names)
-            for name, each in value.items()
-            if each is not None
-        }
-    return [_respelled(each, names) for each in value] if isinstance(value, list) else value
+    return [respelled(rule, back) for rule in scope.answer.get("Rules") or []]
 
 
 def known_or_given(name: str) -> Expression:

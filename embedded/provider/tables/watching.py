@@ -18,6 +18,7 @@ from embedded.provider.table import (
     found,
     from_inputs,
     given,
+    respelled,
     text,
 )
 
@@ -169,37 +170,9 @@ def _notification(each: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-_OPERATORS = (("ands", "And"), ("ors", "Or"))
-
-
-def _filter_expression(said: Mapping[str, Any]) -> dict[str, Any]:
-    """A filter expression as the Budgets API writes it (its type Expression), from pulumi-aws's words."""
-    found: dict[str, Any] = {
-        api: [_filter_expression(each) for each in said[name]] for name, api in _OPERATORS if said.get(name)
-    }
-    if said.get("not"):
-        found["Not"] = _filter_expression(said["not"])
-    for name in ("dimensions", "tags", "costCategories"):
-        if held := said.get(name):
-            found[_capital(name)] = {_capital(key): value for key, value in held.items() if value}
-    return found
-
-
-def _said_expression(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """The way back."""
-    found: dict[str, Any] = {
-        name: [_said_expression(each) for each in answer[api]] for name, api in _OPERATORS if answer.get(api)
-    }
-    if answer.get("Not"):
-        found["not"] = _said_expression(answer["Not"])
-    for name in ("dimensions", "tags", "costCategories"):
-        if held := answer.get(_capital(name)):
-            found[name] = {key[0].lower() + key[1:]: value for key, value in held.items()}
-    return found
-
-
-def _capital(name: str) -> str:
-    return name[0].upper() + name[1:]
+_EXPRESSION = {"ands": "And", "ors": "Or"}
+"""A filter expression's members whose names differ by more than a capital (AWS Budgets API reference, Expression)."""
+_SAID = {there: here for here, there in _EXPRESSION.items()}
 
 
 @from_inputs(
@@ -214,7 +187,10 @@ def _capital(name: str) -> str:
 )
 def _budget(inputs: Mapping[str, Any]) -> dict[str, Any]:
     filtered: dict[str, Any] = (
-        {"FilterExpression": _filter_expression(inputs["filterExpression"]), "Metrics": [inputs["metrics"]]}
+        {
+            "FilterExpression": respelled(inputs["filterExpression"], _EXPRESSION),
+            "Metrics": [inputs["metrics"]],
+        }
         if inputs.get("filterExpression")
         else {"CostFilters": {each["name"]: each["values"] for each in inputs.get("costFilters") or ()}}
     )
@@ -340,7 +316,7 @@ KINDS = (
                 )
             ),
             "filterExpression": Expression(
-                lambda s: _said_expression(s.answer.get("FilterExpression") or {}) or None
+                lambda s: respelled(s.answer.get("FilterExpression") or {}, _SAID) or None
             ),
             "metrics": Expression(lambda s: next(iter(s.answer.get("Metrics") or ()), None)),
             "arn": text(_BUDGET_ARN),
