@@ -51,7 +51,7 @@ def test_a_probe_that_does_not_say_nothing_found_never_lets_anything_be_formatte
     image: Path, monkeypatch: pytest.MonkeyPatch, code: int, said: str
 ) -> None:
     done = subprocess.CompletedProcess(["blkid"], code, "", said)
-    monkeypatch.setattr(mount.subprocess, "run", lambda *_, **__: done)
+    monkeypatch.setattr(mount, "ended", lambda *_, **__: done)
     if code == mount.AMBIVALENT:
         assert mount._probe(image) == "several signatures"
         return

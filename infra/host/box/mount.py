@@ -10,7 +10,6 @@ import json
 import math
 import os
 import stat
-import subprocess
 import sys
 import time
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from infra.core.errors import Fault, TerraceError
 
-from .system import DATA, Facts, command, facts, run, say, write
+from .system import DATA, Facts, command, ended, facts, run, say, write
 
 LABEL = "terrace-data"
 IDENTITY = "identity.json"
@@ -120,9 +119,7 @@ def _probe(device: Path) -> str:
         TerraceError: blkid could not tell; only "nothing found" (2) is nothing, and "ambivalent" (8) is not
             (util-linux, blkid(8)).
     """
-    probed = subprocess.run(
-        ["blkid", "-p", "-o", "export", str(device)], capture_output=True, text=True, check=False, timeout=60
-    )
+    probed = ended(["blkid", "-p", "-o", "export", str(device)], timeout_seconds=60)
     values = dict(line.split("=", 1) for line in probed.stdout.splitlines() if "=" in line)
     found = values.get("TYPE") or values.get("PTTYPE") or ("something unknown" if len(values) > 1 else "")
     if found:

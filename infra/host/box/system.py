@@ -58,10 +58,27 @@ def run(
     Raises:
         TerraceError: it failed, is missing, or took longer; what it said last is in the fault.
     """
+    done = ended(argv, stdin=stdin, user=user, timeout_seconds=timeout_seconds)
+    if check and done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip())[-800:]
+        raise TerraceError(
+            Fault(" ".join(argv[:4]), f"ended with {done.returncode}: {said or 'no message'}", "See above")
+        )
+    return done.stdout
+
+
+def ended(
+    argv: Sequence[str], *, stdin: str = "", user: str | None = None, timeout_seconds: float = 600.0
+) -> subprocess.CompletedProcess[str]:
+    """A program's end, whichever it was, with what it wrote. No secret may stand in `argv`.
+
+    Raises:
+        TerraceError: it is missing, or took longer.
+    """
     line = ["runuser", "-u", user, "--", *argv] if user else list(argv)
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
     try:
-        done = subprocess.run(
+        return subprocess.run(
             line, input=stdin, capture_output=True, text=True, errors="replace", check=False,
             timeout=timeout_seconds, cwd="/", env=environment,
         )  # fmt: skip
@@ -69,12 +86,6 @@ def run(
         raise TerraceError(
             Fault(argv[0], str(error), "Look at the box: journalctl -u terrace-host")
         ) from error
-    if check and done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip())[-800:]
-        raise TerraceError(
-            Fault(" ".join(argv[:4]), f"ended with {done.returncode}: {said or 'no message'}", "See above")
-        )
-    return done.stdout
 
 
 def write(path: Path, text: str, *, mode: int = 0o644, owner: str = "root", group: str = "root") -> bool:

@@ -23,6 +23,7 @@ from infra.host.box.data.ends import End
 from infra.host.box.data.listener import BoxListener
 from infra.host.box.data.record import BOX, RDS, Record, Writer
 from infra.host.box.data.work import DifferentError, Move
+from infra.host.box.system import facts
 
 LOCK = Path("/run/terrace/data.lock")
 OK, FAILED, REFUSED, BUSY, PROPOSED = 0, 1, 4, 5, 10
@@ -100,11 +101,11 @@ def _move(given: argparse.Namespace) -> Move:
         ) from error
 
 
-def _key_arn(path: Path = Path("/etc/terrace/box.json")) -> str:
-    """The stack's key, as the box's facts name it."""
+def _key_arn() -> str:
+    """The stack's key, as the box's facts name it; nothing on a box that has not been told."""
     try:
-        return str(json.loads(path.read_text(encoding="utf-8")).get("key_arn", ""))
-    except (OSError, ValueError):
+        return str(facts().get("key_arn", ""))
+    except TerraceError:
         return ""
 
 

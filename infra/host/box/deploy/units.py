@@ -82,10 +82,8 @@ class Systemd:
         """The worker runs the backend's jar, on a port that nobody asks: the jar's own would be the backend's."""
         if not self._worker:
             return
-        before = self._run / "worker.env"
-        text = before.read_text(encoding="utf-8") if before.exists() else ""
-        self._write("worker.env", {**_environment(release, Part.BACKEND), **NOBODYS_PORT})
-        verb = "start" if before.read_text(encoding="utf-8") == text else "restart"
+        changed = self._write("worker.env", {**_environment(release, Part.BACKEND), **NOBODYS_PORT})
+        verb = "restart" if changed else "start"
         queued = [] if wait else ["--no-block"]
         run(["systemctl", verb, *queued, WORKER], timeout_seconds=STOP_SECONDS)
 
@@ -119,11 +117,14 @@ class Systemd:
         found = dict(line.partition("=")[::2] for line in said.splitlines())
         return {name: found.get(name) or "0" for name in names}
 
-    def _write(self, name: str, values: dict[str, str]) -> None:
-        path = self._run / name
-        write_whole(path, "".join(f"{key}={value}\n" for key, value in values.items()), mode=0o640)
+    def _write(self, name: str, values: dict[str, str]) -> bool:
+        """Writes an environment; whether it was another one before."""
+        path, text = self._run / name, "".join(f"{key}={value}\n" for key, value in values.items())
+        changed = not path.exists() or path.read_text(encoding="utf-8") != text
+        write_whole(path, text, mode=0o640)
         if os.geteuid() == 0:
             shutil.chown(path, "root", GROUP)
+        return changed
 
 
 def _place(instance: Instance) -> dict[str, str]:
