@@ -149,30 +149,19 @@ def _made(api: ApiServer, machines: Machines) -> Cloud:
         name: ec2.create_security_group(GroupName=name, Description=name, VpcId=vpc)["GroupId"]
         for name in ("app", "backend", "frontend", "database")
     }
-    for name in ("app", "backend"):
+    # As a climb has it the database also reaches the box that it follows.
+    for target, source in (("database", "app"), ("database", "backend"), ("app", "database")):
         ec2.authorize_security_group_ingress(
-            GroupId=groups["database"],
+            GroupId=groups[target],
             IpPermissions=[
                 {
                     "IpProtocol": "tcp",
                     "FromPort": 5432,
                     "ToPort": 5432,
-                    "UserIdGroupPairs": [{"GroupId": groups[name]}],
+                    "UserIdGroupPairs": [{"GroupId": groups[source]}],
                 }
             ],
         )
-    # As a climb has it: the database reaches the box that it follows.
-    ec2.authorize_security_group_ingress(
-        GroupId=groups["app"],
-        IpPermissions=[
-            {
-                "IpProtocol": "tcp",
-                "FromPort": 5432,
-                "ToPort": 5432,
-                "UserIdGroupPairs": [{"GroupId": groups["database"]}],
-            }
-        ],
-    )
     rds.create_db_subnet_group(
         DBSubnetGroupName="database", DBSubnetGroupDescription="database", SubnetIds=subnets[1:]
     )

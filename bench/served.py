@@ -16,11 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import boto3
-
 from bench.projects import Project, option_a
 from embedded import sample
 from embedded.cloud import Cloud
+from embedded.environment import speaking
 from embedded.load import Load, Target
 from embedded.sample import Fault
 from ops import deploy, release
@@ -193,19 +192,5 @@ def note(text: str) -> None:
 @contextmanager
 def environment(cloud: Cloud) -> Generator[None]:
     """What deploys ask AWS with, as a person has it after `eval "$(scripts/local.py env)"`."""
-    with _variables({name: text for name, text in cloud.variables().items() if name.startswith("AWS_")}):
+    with speaking(cloud.variables()):
         yield
-
-
-@contextmanager
-def _variables(values: dict[str, str]) -> Generator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    boto3.setup_default_session()
-    try:
-        yield
-    finally:
-        for name, text in before.items():
-            os.environ.pop(name, None)
-            if text is not None:
-                os.environ[name] = text

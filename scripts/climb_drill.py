@@ -25,6 +25,7 @@ import yaml
 
 from embedded import sample
 from embedded.cloud import Cloud
+from embedded.environment import speaking
 from infra.core.errors import Fault, TerraceError
 from infra.core.naming import FAKE_AMI, Naming
 from infra.core.stages import Option, find
@@ -83,7 +84,7 @@ def drill(root: Path, stack: str, to: str, *, boxes: bool, kill: str, begin: str
             )
         named = Option.PRIVATE in (before.option, after.option)
         drilled = _Drill(root, directory / "clone", stack, before.name, cloud, boxes=boxes)
-        with climb_served.speaking(cloud.variables()):
+        with speaking(cloud.variables()):
             found = drilled.run(to, kill, named=named)
     shutil.rmtree(directory)  # machines' disks are large; a drill that failed leaves them to be looked at
     return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 from collections import deque
 from collections.abc import Generator, Mapping
@@ -12,8 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import boto3
 
 from embedded import sample
 from embedded.cloud import Cloud
@@ -136,23 +133,6 @@ def said(report: Report | None) -> dict[str, Any]:
         "p95_ms": round(report.p95 * 1000), "late": report.late, "by_address": dict(report.addresses),
         "errors": dict(report.errors),
     }  # fmt: skip
-
-
-@contextmanager
-def speaking(variables: Mapping[str, str]) -> Generator[None]:
-    """AWS is the drill's own while the block lasts."""
-    before = {name: text for name, text in os.environ.items() if name.startswith("AWS_")}
-    for name in before:
-        del os.environ[name]
-    os.environ.update({name: text for name, text in variables.items() if name.startswith("AWS_")})
-    boto3.setup_default_session()
-    try:
-        yield
-    finally:
-        for name in [each for each in os.environ if each.startswith("AWS_")]:
-            del os.environ[name]
-        os.environ.update(before)
-        boto3.setup_default_session()
 
 
 def _newest(log: Path) -> list[str]:
