@@ -84,9 +84,7 @@ def status(
 def _page(report: watch.Report, html: Path | None, *, said: bool = True) -> None:
     if html is None:
         return
-    fresh = html.with_name(f".{html.name}.new")
-    fresh.write_text(watchpage.page(report), encoding="utf-8")
-    fresh.replace(html)
+    stackfile.write(html, watchpage.page(report))
     if said:
         err.print(f"  page        {html}", markup=False)
 

@@ -32,7 +32,6 @@ class MonthlyBudget(Component):
             time_unit="MONTHLY",
             limit_amount=f"{settings.budget.aws_usd:f}",
             limit_unit="USD",
-            # The cost tags are activated by `scripts/account.py init`; before that the budget sees nothing.
             # The cost tags are activated by `scripts/account.py init`; before that the budget sees nothing. Values of
             # a plain cost filter are alternatives: two stacks of one account would each count both.
             filter_expression=budgets.BudgetFilterExpressionArgs(

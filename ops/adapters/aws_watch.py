@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
@@ -30,15 +30,12 @@ class AwsWatch:
     def alarms(self, prefix: str) -> Mapping[str, Standing]:
         """Every alarm whose name begins so, by the rest of its name."""
         found: dict[str, Standing] = {}
-        token: dict[str, str] = {}
-        while True:
-            page = self._ask(
-                self._cloudwatch.describe_alarms,
-                AlarmNamePrefix=prefix,
-                AlarmTypes=["MetricAlarm", "CompositeAlarm"],
-                MaxRecords=MOST_ALARMS,
-                **token,
-            )
+        for page in self._pages(
+            self._cloudwatch.describe_alarms,
+            AlarmNamePrefix=prefix,
+            AlarmTypes=["MetricAlarm", "CompositeAlarm"],
+            MaxRecords=MOST_ALARMS,
+        ):
             for each in (*page["MetricAlarms"], *page["CompositeAlarms"]):
                 name = each["AlarmName"].removeprefix(prefix)
                 found[name] = Standing(
@@ -50,9 +47,7 @@ class AwsWatch:
                     {one["Name"]: one["Value"] for one in each.get("Dimensions") or ()},
                     each.get("ActionsSuppressedBy") or "",
                 )
-            if not page.get("NextToken"):
-                return found
-            token = {"NextToken": page["NextToken"]}
+        return found
 
     def series(
         self, wanted: Sequence[Wanted], start: datetime, end: datetime, period_seconds: int
@@ -60,36 +55,27 @@ class AwsWatch:
         """Data by id, oldest first."""
         queries = [_query(each, period_seconds) for each in wanted]
         found: dict[str, list[tuple[datetime, float]]] = {}
-        token: dict[str, str] = {}
-        while True:
-            page = self._ask(
-                self._cloudwatch.get_metric_data,
-                MetricDataQueries=queries,
-                StartTime=start,
-                EndTime=end,
-                ScanBy="TimestampAscending",
-                **token,
-            )
+        for page in self._pages(
+            self._cloudwatch.get_metric_data,
+            MetricDataQueries=queries,
+            StartTime=start,
+            EndTime=end,
+            ScanBy="TimestampAscending",
+        ):
             for each in page["MetricDataResults"]:
                 found.setdefault(each["Id"], []).extend(zip(each["Timestamps"], each["Values"], strict=True))
-            if not page.get("NextToken"):
-                return found
-            token = {"NextToken": page["NextToken"]}
+        return found
 
     def recipients(self, topic_name: str) -> Recipients:
         """Whom the topic's mails reach; why that is not known, where it could not be asked."""
         topic = f"arn:aws:sns:{self._sns.meta.region_name}:{self._account()}:{topic_name}"
-        mails: list[Mapping[str, str]] = []
-        token: dict[str, str] = {}
-        while True:
-            try:
-                page = self._ask(self._sns.list_subscriptions_by_topic, TopicArn=topic, **token)
-            except TerraceError as error:
-                return Recipients(unknown=error.faults[0].what)
-            mails += [each for each in page["Subscriptions"] if each["Protocol"].startswith("email")]
-            if not page.get("NextToken"):
-                break
-            token = {"NextToken": page["NextToken"]}
+        try:
+            pages = list(self._pages(self._sns.list_subscriptions_by_topic, TopicArn=topic))
+        except TerraceError as error:
+            return Recipients(unknown=error.faults[0].what)
+        mails = [
+            each for page in pages for each in page["Subscriptions"] if each["Protocol"].startswith("email")
+        ]
         return Recipients(
             sum(each["SubscriptionArn"].startswith("arn:") for each in mails),
             tuple(each["Endpoint"] for each in mails if each["SubscriptionArn"] == PENDING),
@@ -111,6 +97,16 @@ class AwsWatch:
         return self._arn.split(":")[4] if self._arn else ""
 
     _arn = ""
+
+    def _pages(self, call: Any, **parameters: Any) -> Iterator[Any]:
+        """Every page of an answer."""
+        token: dict[str, str] = {}
+        while True:
+            page = self._ask(call, **parameters, **token)
+            yield page
+            if not page.get("NextToken"):
+                return
+            token = {"NextToken": page["NextToken"]}
 
     def _ask(self, call: Any, **parameters: Any) -> Any:
         self.calls += 1

@@ -11,7 +11,7 @@ from ops.climb import history
 
 
 def look(site: Any, *, now: datetime) -> dict[str, Any]:
-    """Everything as plain values; what cannot be read says why. Three calls of CloudWatch, and as many of S3."""
+    """Everything as plain values; what cannot be read says why. At most five calls of CloudWatch, and three of S3."""
     config = site.words()
     with ThreadPoolExecutor(3) as beside:
         # The engine reads the state in a process of its own; AWS is asked meanwhile.
