@@ -204,7 +204,7 @@ class Balancer(Component):
         if settings.edge.certificate_arn is not None:
             return settings.edge.certificate_arn
         if settings.dns is None or settings.domain is None:
-            raise ValueError("a private stage has a certificate or a zone: infra/settings.py refuses others")
+            raise ValueError("a private stage has a certificate or a zone: infra/settings refuses others")
         certificate = acm.Certificate(
             "certificate",
             domain_name=settings.domain,

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 # Who may import whom, by the first parts of a module's name; what is not named here is a library.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "infra.core": ("infra.core",),
-    "infra.settings": ("infra.core",),
+    "infra.settings": ("infra.core", "infra.settings"),
     "infra.clients": ("infra.core", "infra.clients"),
     "infra.host": ("infra.core", "infra.host"),
     "infra.host.box.gpu": ("infra.core", "infra.clients", "infra.host"),
