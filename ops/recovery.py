@@ -136,9 +136,16 @@ def plan(
     """Looks only: the locks, what was under way, and what came of it within the patience.
 
     Raises:
-        TerraceError: the engine that holds the lock is alive.
+        TerraceError: the engine that holds the lock is alive, and was so for the whole patience.
     """
-    damage, locks = state.damage(), tuple(state.locks())
+    locks = tuple(state.locks())
+    for _ in range(int(patience_seconds)):
+        if not any(lock.alive for lock in locks):
+            break
+        # A killed engine of some hundred MiB takes its time to die, and one that is interrupted ends what it does.
+        pause(1.0)
+        locks = tuple(state.locks())
+    damage = state.damage()
     if living := [lock for lock in locks if lock.alive]:
         raise TerraceError(
             *(

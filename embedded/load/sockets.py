@@ -46,6 +46,8 @@ class Clients:
 
     async def _client(self, client: int, told: asyncio.Event) -> None:
         sessions = 0
+        # Callers do not come at one moment: in step, all of them would pause at once, with no question pending.
+        await asyncio.sleep(client / self._number * (TAKES_MS / 1000 + BETWEEN_SECONDS))
         while not told.is_set():
             try:
                 session = await self._open()

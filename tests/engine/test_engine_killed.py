@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -204,6 +204,35 @@ def test_recovery_says_each_thing_in_one_sentence() -> None:
         "Subnet public exists as subnet-1: removed, `up` makes it again",
         "Role app was deleting: nothing is left of it that matters",
     ]
+
+
+class Held:
+    """A stack whose holder is seen to live for so many looks."""
+
+    def __init__(self, looks: int) -> None:
+        self.left = looks
+
+    def locks(self) -> list[recovery.Lock]:
+        self.left -= 1
+        return [recovery.Lock("me@here", 7, "noon", alive=self.left >= 0)]
+
+    def damage(self) -> str:
+        return ""
+
+    def pending(self) -> list[recovery.Pending]:
+        return []
+
+    def known_ids(self) -> frozenset[tuple[str, str]]:
+        return frozenset()
+
+
+def test_a_holder_that_is_dying_is_waited_for_and_one_that_lives_on_is_not_disturbed() -> None:
+    pauses: list[float] = []
+    found = recovery.plan(cast("Any", Held(3)), cast("Any", None), pause=pauses.append)
+    assert ([lock.alive for lock in found.locks], len(pauses)) == ([False], 3)
+    with pytest.raises(TerraceError, match="process 7 has been at work since noon and lives"):
+        recovery.plan(cast("Any", Held(1_000)), cast("Any", None), patience_seconds=2, pause=pauses.append)
+    assert len(pauses) == 5
 
 
 def test_every_kind_that_is_adopted_can_be_found_and_is_never_removed() -> None:
