@@ -122,7 +122,11 @@ def preview_statements(context: Context, naming: Naming) -> list[dict[str, Any]]
         _allow(
             "State",
             ["s3:GetObject"],
-            [f"{state}/{path}" for path in (".pulumi/meta.yaml", *_state_of(naming))],
+            # The climbs beside it: a workflow reads the plan that it carries, and writes none.
+            [
+                f"{state}/{path}"
+                for path in (".pulumi/meta.yaml", *_state_of(naming), f"climbs/{naming.stack}/*")
+            ],
         ),
         _allow(
             "Parameters",

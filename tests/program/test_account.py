@@ -238,7 +238,12 @@ def test_no_role_reaches_another_stack_the_roles_themselves_or_what_an_account_h
             listed = statements(found, role)
             state = "arn:aws:s3:::terrace-state-123456789012/.pulumi/stacks/terrace"
             assert allowed(listed, "s3:GetObject", f"{state}/{stack}.json")
+            climbs = "arn:aws:s3:::terrace-state-123456789012/climbs"
+            assert allowed(listed, "s3:GetObject", f"{climbs}/{stack}/plans/0123456789.json")
             for wanted, resource in (
+                ("s3:GetObject", f"{climbs}/{other}/plans/0123456789.json"),
+                ("s3:PutObject", f"{climbs}/{stack}/plans/0123456789.json"),
+                ("s3:PutObject", f"{climbs}/{stack}/approvals/0123456789.me.approval"),
                 ("s3:GetObject", f"{state}/{other}.json"),
                 ("s3:PutBucketPolicy", f"arn:aws:s3:::terrace-{other}-logs-123456789012"),
                 (
