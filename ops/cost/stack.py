@@ -27,7 +27,13 @@ from infra.core.stages import Option, Stage, listed
 from ops.cost.answer import Answer, Table, about, span, span_data, usd
 
 SMALL_USD = Decimal("0.5")
-"""Lines of use that a bad month does not lift above this are summed up for people."""
+"""Lines below this are summed up for people, those of use where a bad month does not lift them above it."""
+FEW = 3
+"""So many small lines are listed one by one."""
+
+_BELOW = f"below {SMALL_USD:.2f} each; --output json names them"
+_SHOWN = Decimal("0.0001")
+"""How closely a quantity is shown to people; it is multiplied whole."""
 
 
 def priced_stage(name: str) -> Stage:
@@ -81,7 +87,15 @@ def cost_tables(title: str, cost: StackCost, compared: Decimal | None, today: da
     fixed = sorted(
         (each for each in cost.lines if each.basis is Basis.FIXED), key=lambda each: -each.monthly.likely
     )
-    rows = [(_what(each), usd(each.monthly.likely), _price(each)) for each in fixed if each.monthly.likely]
+    small = [each for each in fixed if 0 < each.monthly.likely < SMALL_USD]
+    small = small if len(small) > FEW else []
+    rows = [
+        (_what(each), usd(each.monthly.likely), _price(each))
+        for each in fixed
+        if each.monthly.likely and each not in small
+    ]
+    if small:
+        rows.append((_named(len(small)), usd(together(each.monthly for each in small).likely), _BELOW))
     free = sum(1 for each in fixed if not each.monthly.likely)
     if free:
         rows.append((f"{free} more within free quantities", usd(Decimal(0)), ""))
@@ -96,9 +110,9 @@ def cost_tables(title: str, cost: StackCost, compared: Decimal | None, today: da
         for each in used
         if each.monthly.high >= SMALL_USD
     ]
-    if small := [each.monthly for each in used if each.monthly.high < SMALL_USD]:
-        together_ = together(small)
-        use_rows.append((f"{len(small)} smaller lines", usd(together_.likely), span(together_), "", ""))
+    if minor := [each.monthly for each in used if each.monthly.high < SMALL_USD]:
+        whole = together(minor)
+        use_rows.append((_named(len(minor)), usd(whole.likely), span(whole), "", ""))
     use_rows.append(("all use", usd(cost.used.likely), span(cost.used), "", ""))
     total = cost.total
     notes = (
@@ -146,7 +160,7 @@ def cost_data(cost: StackCost) -> dict[str, Any]:
 
 
 def diff(before: StackCost, after: StackCost, title: str, today: date) -> Answer:
-    """Two prices, line by line."""
+    """Two prices, line by line; for people the small ones as one."""
     found = cost_diff(before, after)
     return Answer((diff_table(found, title, today),), diff_data(found))
 
@@ -159,7 +173,10 @@ def stages_diff(one: str, other: str, book: PriceBook, usage: Usage, today: date
 
 def diff_table(found: CostDiff, title: str, today: date) -> Table:
     """The lines that change, the dearest first."""
-    rows = tuple(
+    changed = [each for each in found.changed if rounded(each.delta)]
+    small = [each for each in changed if abs(each.delta) < SMALL_USD]
+    small = small if len(small) > FEW else []
+    rows = [
         (
             each.sign,
             f"{each.resource}: {each.name}",
@@ -167,15 +184,20 @@ def diff_table(found: CostDiff, title: str, today: date) -> Table:
             usd(each.after.monthly.likely) if each.after else "",
             f"{rounded(each.delta):+,}",
         )
-        for each in found.changed
-        if rounded(each.delta)
-    )
+        for each in changed
+        if each not in small
+    ]
+    if small:
+        before = together(each.before.monthly for each in small if each.before).likely
+        after = together(each.after.monthly for each in small if each.after).likely
+        named = f"{_named(len(small))}, {_BELOW}"
+        rows.append(("~", named, usd(before), usd(after), f"{rounded(after - before):+,}"))
     share = f" ({found.percent:+.0f} %)" if found.percent is not None else ""
     total = found.after.total
     return Table(
         f"{title}   {usd(found.before.total.likely)} → {usd(total.likely)} a month, {found.delta:+,.2f}{share}",
         ("", "line", "before", "after", "difference"),
-        rows,
+        tuple(rows),
         (2, 3, 4),
         (
             f"After: {usd(total.low)} to {usd(total.high)}; {found.resting_on_use} lines rest on use.",
@@ -301,7 +323,12 @@ def _what(line: CostLine) -> str:
     return line.component.name if line.urn == line.resource else f"{line.resource}: {line.component.name}"
 
 
+def _named(count: int) -> str:
+    return f"{count} smaller line{'s' if count > 1 else ''}"
+
+
 def _price(line: CostLine) -> str:
     quantity = line.component.quantity.likely
-    times = f"{quantity.normalize():f} × " if quantity != 1 else ""
+    shown = quantity if quantity == quantity.to_integral_value() else quantity.quantize(_SHOWN)
+    times = f"{shown.normalize():f} × " if quantity != 1 else ""
     return f"{times}{line.price.usd} / {line.price.unit}"

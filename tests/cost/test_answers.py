@@ -275,6 +275,24 @@ def test_a_gpu_endpoint_without_a_mode_is_an_error_and_not_taken_for_flex() -> N
         price_stack([Resource("urn::x::gpu", GPU, {**gpu("flex").inputs, "spec": {}})], SEOUL)
 
 
+def test_small_lines_are_one_line_with_their_sum_and_programs_get_each() -> None:
+    """An option has 40 alarms at 0.10: a person would not find the machine among them."""
+    fixed, _ = cost.stage("split", SEOUL, DEFAULT, date(2026, 11, 21)).tables
+    names = [row[0] for row in fixed.rows]
+    until = names.index("all fixed lines")
+    assert until < 20
+    amounts = [Decimal(row[1]) for row in fixed.rows]
+    # Each row is rounded by itself.
+    assert abs(sum(amounts[:until]) - amounts[until]) <= Decimal("0.005") * until
+    assert all(len(row[2]) < 60 for row in fixed.rows)
+    climbed = cost.stages_diff("single-8g", "split", SEOUL, DEFAULT, date(2026, 11, 21))
+    rows = climbed.tables[0].rows
+    assert len([row for row in rows if "smaller lines" in row[1]]) == 1
+    assert len(rows) < 15 < len(climbed.data["lines"])
+    delta = sum(Decimal(row[4]) for row in rows)
+    assert abs(delta - climbed.data["delta"]) <= Decimal("0.005") * len(rows)
+
+
 def test_a_thousand_resources_add_up() -> None:
     many = [
         Resource(f"urn::x::v{n}", "aws:ebs/volume:Volume", {"type": "gp3", "size": 10}) for n in range(1000)
