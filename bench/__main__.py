@@ -10,14 +10,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from bench import climb, deploys, gpu, host, projects, restore, stages, watch
 from bench.figures import Figure
 from embedded.aws.server import resident_bytes
 from embedded.cloud import Cloud
-from infra.core.cost import Resource, price_stack
+from infra.core.cost import price_stack, stage_resources
 from infra.core.prices import load
+from infra.core.stages import listed
 from ops.adapters.preview import SHOWN
 from ops.policy import PACK
 
@@ -107,9 +109,8 @@ def _rows(figures: Callable[[Path], Iterator[host.Row]]) -> Callable[[Path], Ite
 def _money(_: Path) -> Iterator[Figure]:
     """Pricing a thousand resources, as every preview does with its own."""
     book = load()
-    many = [
-        Resource(f"urn::x::v{n}", "aws:ebs/volume:Volume", {"type": "gp3", "size": 10}) for n in range(1000)
-    ]
+    one = stage_resources(listed("private"))
+    many = [replace(each, urn=f"{each.urn}-{n}") for n in range(1000 // len(one) + 1) for each in one][:1000]
     taken = []
     for _round in range(ROUNDS):
         started = time.perf_counter()

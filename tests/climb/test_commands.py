@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 import typer
 
+from infra.core.errors import TerraceError
 from ops.climb import plan as plans
+from ops.climb import shared
 from ops.climb.journal import Event
 from ops.climb.lock import Lock
 from ops.climb.plan import Bound, Plan
@@ -252,3 +254,21 @@ def test_a_plan_ends_with_10_over_the_budget_with_3_and_blocked_with_4(
     assert code(scale_up.plan, stack="dev", output=scale_up.Output.JSON) == expected
     assert json.loads(capsys.readouterr().out)["id"] == made.id
     assert plans.load(site.plans, made.id) == made
+    # Where every gate is open, other clones find it; a bucket that does not answer is said, and no failure.
+    assert (f"climbs/dev/plans/{made.id}.json" in site.bucket.held) is (not shut)
+    site.bucket.away = True
+    assert code(scale_up.plan, stack="dev", output=scale_up.Output.JSON) == expected
+    assert ("it stands in this clone alone" in capsys.readouterr().err) is (not shut)
+
+
+def test_a_plan_that_another_clone_made_is_taken_from_the_bucket_and_one_of_nobodys_is_not(
+    scale_up: Any, site: Site
+) -> None:
+    made = at_rest_plan()
+    shared.publish_plan(site.bucket, made)
+    assert scale_up._plan(site, made.id[:6]) == made
+    site.bucket.away = True
+    assert scale_up._plan(site, made.id) == made
+    site.bucket.away = False
+    with pytest.raises(TerraceError, match="is no plan in s3://pretended"):
+        scale_up._plan(site, "ffffffffff")
