@@ -32,9 +32,9 @@ class Distribution:
     leaves_out: tuple[str, ...] = ()
     breaks: str = ""
 
-    def fetch(self, directory: Path, asked: Sequence[str]) -> list[Deb]:
+    def fetch(self, directory: Path, names: Sequence[str]) -> list[Deb]:
         made = []
-        for name in asked:
+        for name in names:
             if name in self.leaves_out:
                 continue
             path = directory / f"{name}_1%3a2.0_arm64.deb"
