@@ -20,8 +20,9 @@ from typing import Any
 
 from infra.core.errors import Fault, TerraceError
 from infra.core.memory import Budget, budget, table
+from infra.core.packages import CERTBOT, PACKAGES, ROLE_PACKAGES
 
-from . import agents, certificate, following, mount, nginx, postgresql, settings, units
+from . import agents, certificate, fetch, following, mount, nginx, postgresql, settings, units
 from .fetch import BOOTSTRAP
 from .metrics import agent
 from .metrics.command import UNITS
@@ -54,12 +55,6 @@ IDS = {
 }
 """Numbers of our own: a new box must own the /data of the old one."""
 
-PACKAGES = ("chrony", "logrotate", "nginx", "unattended-upgrades")
-ROLE_PACKAGES = {
-    "single": ("nodejs", "openjdk-21-jre-headless", "pgbackrest", "postgresql-17", "postgresql-17-pgvector"),
-    "backend": ("openjdk-21-jre-headless", "postgresql-client-17"),
-    "frontend": ("nodejs",),
-}
 _CREATE_NO_CLUSTER = "create_main_cluster = false\nadd_include_dir = 'conf.d'\n"
 _TMPFILES = """\
 d /run/terrace 0755 root root -
@@ -69,7 +64,8 @@ f /var/log/terrace/worker.log 0640 root adm -
 """
 """Logs that others read are made beforehand: systemd would make them for root alone."""
 _JOURNALD = "[Journal]\nSystemMaxUse=500M\nMaxRetentionSec=1month\n"
-_UPGRADES = 'APT::Periodic::Update-Package-Lists "1";\nAPT::Periodic::Unattended-Upgrade "1";\n'
+_APT = ("apt-get", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Options::=--force-confold", "-q")
+_UPGRADES = 'APT::Periodic::Update-Package-Lists "{daily}";\nAPT::Periodic::Unattended-Upgrade "{daily}";\n'
 _TIME = "server 169.254.169.123 prefer iburst minpoll 4 maxpoll 4\n"
 """Amazon's time service beside the distribution's servers (EC2 User Guide, "Set the time reference on your EC2
 instance to use the local Amazon Time Sync Service")."""
@@ -117,6 +113,7 @@ class Install:
         }  # fmt: skip
         return {
             "users": self.users,
+            "archive": self.archive,
             "agents": self.agents,
             "packages": self.packages,
             "units": self.units,
@@ -140,6 +137,11 @@ class Install:
         write(Path("/etc/tmpfiles.d/terrace.conf"), _TMPFILES)
         run(["systemd-tmpfiles", "--create", "/etc/tmpfiles.d/terrace.conf"])
 
+    def archive(self) -> None:
+        """The packages that the stack names become apt's only source; where it names none, the mirrors are again."""
+        if fetch.packages(dict(self.facts)):
+            say("apt has another source than before")
+
     def agents(self) -> None:
         """First what a person comes in by, when a later step fails; without it the box goes on, and tries again."""
         try:
@@ -153,17 +155,19 @@ class Install:
         write(Path("/etc/postgresql-common/createcluster.conf"), _CREATE_NO_CLUSTER)
         wanted = [*PACKAGES, *ROLE_PACKAGES[role(self.facts)]]
         if certificate.wanted(self.facts):
-            wanted.append(certificate.PACKAGE)
+            wanted.append(CERTBOT)
         run(["dpkg", "--configure", "-a"], timeout_seconds=900)
         if _missing(wanted):
-            line = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Options::=--force-confold", "-q"]
-            install = [*line, "install", "-y", "--no-install-recommends", *wanted]
+            install = [*_APT, "install", "-y", "--no-install-recommends", *wanted]
             try:
                 run(install, timeout_seconds=1200)
             except TerraceError:
-                run([*line, "update"], timeout_seconds=300, check=False)
-                run([*line, "--fix-broken", "install", "-y"], timeout_seconds=900, check=False)
+                run([*_APT, "update"], timeout_seconds=300, check=False)
+                run([*_APT, "--fix-broken", "install", "-y"], timeout_seconds=900, check=False)
                 run(install, timeout_seconds=1200)
+        if self.facts.get("packages"):
+            # No mirror is there to ask each day: what the archive has newer is all the upgrades that there are.
+            run([*_APT, "upgrade", "-y", "--with-new-pkgs"], timeout_seconds=1200)
 
     def units(self) -> None:
         """The programs by their names, and the units."""
@@ -261,7 +265,8 @@ class Install:
     def upkeep(self) -> None:
         """Logs that end, upgrades, the right time, and beside the rest a first backup, certificate, agents."""
         write(Path("/etc/logrotate.d/terrace"), _LOGROTATE)
-        write(Path("/etc/apt/apt.conf.d/20auto-upgrades"), _UPGRADES)
+        upgrades = _UPGRADES.format(daily=0 if self.facts.get("packages") else 1)
+        write(Path("/etc/apt/apt.conf.d/20auto-upgrades"), upgrades)
         if write(Path("/etc/systemd/journald.conf.d/terrace.conf"), _JOURNALD):
             run(["systemctl", "restart", "systemd-journald"])
         sources = Path("/etc/chrony/sources.d")
