@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from embedded.alarms.certificates import Certificates
 from embedded.alarms.definition import composite_alarm, metric_alarm, metric_key
 from embedded.alarms.delivery import Deliverer
 from embedded.alarms.evaluator import MINUTE, Evaluator, Transition
@@ -119,6 +120,7 @@ class _Region:
     def __init__(self, backend: Any, deliverer: Deliverer) -> None:
         self._backend, self._deliverer = backend, deliverer
         self._metric_data = backend.metric_data
+        self._certificates = Certificates(deliverer.region)
         self._read = 0
         self._known: dict[str, Any] = {}
         self._evaluator = Evaluator()
@@ -133,6 +135,7 @@ class _Region:
 
     def evaluate(self, at: datetime) -> list[Transition]:
         with WORLD:
+            self._certificates.tell(self._backend, at)
             self._take_over_metrics(at)
             changes = [*self._take_over_alarms(at), *self._evaluator.tick(at)]
             shown = {change.name: self._record(change) for change in changes}

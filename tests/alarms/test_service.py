@@ -12,11 +12,20 @@ from typing import Any
 
 import boto3
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from embedded.alarms.service import AlarmService
 from embedded.aws.hooks import HOOKS
 from embedded.aws.server import ApiServer
+from infra.core.alarms import alarm_set
 from infra.core.naming import FAKE_AMI
+from infra.core.shape import shape
+from infra.core.stages import find
+from infra.core.thresholds import Facts
+from ops.alarmcalls import metric_call
 
 REGION = "ap-northeast-2"
 NOW = datetime.now(UTC).replace(second=0, microsecond=0)
@@ -210,6 +219,45 @@ def test_a_failed_check_reboots_the_instance(aws: Aws, service: AlarmService) ->
     service.evaluate(NOW)
     instance: Any = ec2_backends["123456789012"][REGION].get_instance(made["InstanceId"])
     assert instance.reboots == 1
+
+
+def imported(aws: Aws, ends: datetime) -> str:
+    """The ARN of a certificate that somebody brought, good until then."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "app.example.com")])
+    made = x509.CertificateBuilder(
+        name, name, key.public_key(), x509.random_serial_number(), NOW - timedelta(days=1), ends
+    ).sign(key, hashes.SHA256())
+    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return str(
+        aws("acm").import_certificate(
+            Certificate=made.public_bytes(serialization.Encoding.PEM),
+            PrivateKey=key.private_bytes(serialization.Encoding.PEM, *plain),
+        )["CertificateArn"]
+    )
+
+
+def test_a_certificate_that_nobody_renews_is_told_two_weeks_ahead_and_stays_told_after_its_end(
+    aws: Aws, service: AlarmService
+) -> None:
+    arn = imported(aws, NOW + timedelta(days=17))
+    (row,) = [each for each in alarm_set(Facts(shape(find("private")))).alarms if "certificate" in each.name]
+    call = metric_call(row, "terrace", "dev", {"balancer": {"LoadBalancer": "b", "CertificateArn": arn}})
+    aws("cloudwatch").put_metric_alarm(**call)
+    changes = [
+        (change.new, (change.at - NOW) // timedelta(days=1))
+        for hour in range(24 * 20)
+        for change in service.evaluate(NOW + timedelta(hours=hour))
+    ]
+    # Silent for its first two days; below fourteen in the fourth; after the seventeenth nothing is published.
+    assert changes == [("OK", 2), ("ALARM", 3)]
+    told = aws("cloudwatch").get_metric_statistics(
+        Namespace="AWS/CertificateManager", MetricName="DaysToExpiry", Period=86_400, Statistics=["Minimum"],
+        Dimensions=[{"Name": "CertificateArn", "Value": arn}],
+        StartTime=NOW - timedelta(days=1), EndTime=NOW + timedelta(days=20),
+    )["Datapoints"]  # fmt: skip
+    assert min(each["Minimum"] for each in told) == 0
+    assert max(each["Timestamp"] for each in told) < NOW + timedelta(days=17)
 
 
 def test_a_line_of_the_access_log_becomes_a_metric_and_a_latency_has_no_zeros(
