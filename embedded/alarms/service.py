@@ -20,6 +20,7 @@ from embedded.alarms.evaluator import MINUTE, Evaluator, Transition
 from embedded.alarms.lambdas import Functions
 from embedded.alarms.rules import State
 from embedded.aws.environment import ACCOUNT_ID
+from embedded.aws.posts import POSTS
 from embedded.aws.world import WORLD
 
 _log = logging.getLogger(__name__)
@@ -80,8 +81,9 @@ class AlarmService:
         return changes
 
     def settle(self) -> None:
-        """Waits until the functions that were called have ended."""
+        """Waits until the functions that were called have ended, and what was sent to HTTP endpoints."""
         self._functions.settle()
+        POSTS.settle()
 
     def evaluate(self, at: datetime) -> list[Transition]:
         """Every region at one minute."""
@@ -100,6 +102,7 @@ class AlarmService:
                         backend, Deliverer(name, self._mail, self._functions)
                     )
                 changes += region.evaluate(at)
+            POSTS.again(at)
             self._evaluated = at
             return changes
 
