@@ -144,6 +144,9 @@ def test_an_approval_by_ssh_key_opens_the_way_and_travels_by_the_bucket(clone: C
     clone.scale("apply", made["id"], "--yes")
     assert clone.box()["InstanceType"] == "m6g.large"
     assert "stays where it stands" in standing(workflow, branch)
+    # What was written before the climb and is merged after it takes nothing back, whatever its branch is called.
+    assert "stands at single-8g-fixed, its file says single-8g" in standing(second, "", code=4)
+    assert "has no step from single-8g-fixed to single-8g" in standing(second, branch, code=4)
 
 
 def standing(clone: Clone, carries: str, *, code: int = 0) -> str:

@@ -15,6 +15,7 @@ from embedded.runpod import samples
 from embedded.runpod.server import RunPodServer
 
 from .conftest import ROOT, Project
+from .walk import endpoints, listed, planned
 
 pytestmark = [pytest.mark.engine, pytest.mark.drill]
 NAME, KEY = "terrace-dev-receipts", "double-key"
@@ -62,7 +63,14 @@ def test_a_life_of_an_endpoint(bare: Project, runpod: RunPodServer, tmp_path: Pa
     (endpoint,) = runpod.double.endpoints
     assert project.outputs()["gpu_endpoint"] == endpoint.id
     assert KEY not in project.pulumi("stack", "export").stdout
-    assert project.steps() == {}
+    found = project.preview("--show-sames")
+    assert {step["op"] for step in found["steps"]} <= {"same", "read"}
+
+    # The platform's own list and the cloud's cost what the plan does; how long `auto` may wait is in no list.
+    plan, lists = planned(project, json.dumps(found)), listed(project, *endpoints(project, KEY))
+    assert plan.fixed == lists.fixed
+    assert (plan.total.low, plan.total.likely) == (lists.total.low, lists.total.likely)
+    assert lists.total.likely > listed(project).total.likely
 
     # The controller's own work is no drift; an edit of the definition is.
     endpoint.body["workers"] = {"min": 1, "max": 1, "idleTimeout": 900}

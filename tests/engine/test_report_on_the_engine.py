@@ -13,6 +13,7 @@ from infra.core.errors import TerraceError
 from infra.core.prices import load
 from infra.core.stages import LADDER, listed
 from ops.report import data, markdown, read_preview, read_state, report
+from tests.engine.walk import listed as listed_cost
 from tests.engine.walk import walk
 
 pytestmark = pytest.mark.engine
@@ -42,9 +43,7 @@ def test_every_option_costs_the_same_by_plan_state_stage_and_lists(bare: Any, st
     bare.pulumi("stack", "init", bare.stack)
     planned = previewed(bare).cost.after
     bare.up()
-    # The zone is the domain's, not the stack's.
-    listed_ = [each for each in walk(bare) if each.token != "aws:route53/zone:Zone"]
-    lists, state = price_stack(listed_, BOOK), price_stack(exported(bare), BOOK)
+    lists, state = listed_cost(bare), price_stack(exported(bare), BOOK)
     assert planned.fixed == lists.fixed == state.fixed == stage_cost(stage, BOOK).fixed
     assert planned.total == lists.total == state.total
 

@@ -11,6 +11,7 @@ from embedded.aws.faults import Fault, FaultKind
 from infra.core.shape import ENDPOINTS
 from infra.core.stages import LADDER, Option, Role, find
 from tests.engine.test_refusals_on_the_engine import printed
+from tests.engine.walk import listed, planned
 
 pytestmark = [pytest.mark.engine, pytest.mark.drill]
 
@@ -137,13 +138,23 @@ def test_from_one_box_to_two_and_back(named: Any) -> None:
     assert named.outputs()["eip"] == address
 
 
-def test_a_climb_that_is_abandoned_leaves_what_stood_and_the_database_that_it_names(named: Any) -> None:
+def test_a_climb_that_is_abandoned_leaves_what_stood_and_the_database_that_it_names_at_the_price_of_its_plan(
+    named: Any,
+) -> None:
     named.write(stage="single-8g")
     named.up()
     mark(named)
+    alone = listed(named).fixed
+    named.write(climb={"to": "split", "phase": "expanded"})
+    plan = planned(named)
     step(named, climb={"to": "split", "phase": "expanded"})
+    assert (plan.fixed, plan.total) == ((both := listed(named)).fixed, both.total)
     assert "lacks database" in refusal(named, climb=None)
+    named.write(climb=None, kept=["database"])
+    plan = planned(named)
     step(named, climb=None, kept=["database"])
+    assert (plan.fixed, plan.total) == ((kept := listed(named)).fixed, kept.total)
+    assert alone < kept.fixed < both.fixed
     assert instances(named) == {"app"}
 
     step(named, kept=["database"], released=["database"])

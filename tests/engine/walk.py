@@ -9,12 +9,49 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from infra.core.cost import Resource
+import httpx
+
+from infra.core.cost import Resource, StackCost, price_stack
+from infra.core.prices import load
+from ops.adapters.preview import SHOWN
+from ops.report import read_preview
 
 
 def walk(project: Any) -> list[Resource]:
     """Everything that stands in the project's cloud and may be billed."""
     return [each for look in LOOKS for each in look(project.client)]
+
+
+def listed(project: Any, *more: Resource) -> StackCost:
+    """What all of that costs, without the zone: it is the domain's, not the stack's."""
+    found = [each for each in walk(project) if each.token != "aws:route53/zone:Zone"]
+    return price_stack([*found, *more], load())
+
+
+def planned(project: Any, text: str = "") -> StackCost:
+    """What a preview's plan costs, made now unless its text is given."""
+    text = text or project.pulumi("preview", "--json", *SHOWN).stdout
+    return price_stack(read_preview(text, where="preview").after, load())
+
+
+def endpoints(project: Any, key: str) -> list[Resource]:
+    """GPU endpoints by RunPod's own list. It knows no modes: what always runs is billed all month, else seconds."""
+    answer = httpx.get(
+        f"{project.environment['RUNPOD_API_URL']}/v2/serverless", headers={"Authorization": f"Bearer {key}"}
+    )
+    return [
+        _resource(
+            "pulumi-python:dynamic/gpu:Endpoint",
+            "endpoint",
+            envelope={
+                "mode": "active" if each["workers"]["min"] else "flex",
+                "mostWorkers": each["workers"]["max"],
+                "idleTimeouts": None,
+            },
+            spec={"disk": each["disk"]},
+        )
+        for each in answer.raise_for_status().json()["endpoints"]
+    ]
 
 
 def _resource(token: str, name: str, **inputs: Any) -> Resource:
