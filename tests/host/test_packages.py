@@ -99,6 +99,12 @@ def test_a_package_that_is_not_what_the_signed_index_says_is_packed_nowhere(tmp_
     assert not list(tmp_path.glob("a.tar*"))
 
 
+@pytest.mark.parametrize("given", ["", CERTIFICATES + "-----BEGIN EC PRIVATE KEY-----\n"])
+def test_what_is_no_certificate_or_holds_a_key_goes_into_no_archive(tmp_path: Path, given: str) -> None:
+    with pytest.raises(TerraceError, match="RDS's authorities"):
+        packages.build(Distribution(), given, tmp_path, tmp_path / "a.tar")
+
+
 def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.tar"
     path.write_text("hello", encoding="ascii")
