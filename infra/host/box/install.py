@@ -11,7 +11,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from infra.core.errors import Fault, TerraceError
 from infra.core.memory import Budget, budget, table
 from infra.core.packages import CERTBOT, PACKAGES, ROLE_PACKAGES
 
-from . import agents, certificate, fetch, mount, nginx, postgresql, settings, units
+from . import agents, certificate, fetch, following, mount, nginx, postgresql, settings, units
 from .fetch import BOOTSTRAP
 from .metrics import agent
 from .metrics.command import UNITS
@@ -40,6 +41,7 @@ from .system import (
 )  # fmt: skip
 
 LOCK = Path("/run/terrace-host.lock")
+WAITS_SECONDS = 30.0
 AGENT = Path("/opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl")
 """Of Amazon's CloudWatch agent (CloudWatch User Guide, "Start the CloudWatch agent")."""
 
@@ -238,6 +240,7 @@ class Install:
         if changed:
             # The database knows a new password from here on, and the services only the one they were started with.
             settings.restart()
+        run(["systemctl", "start", "terrace-follow.timer"])
 
     def services(self) -> None:
         """The release that served last, where there is one; the upstream files in any case."""
@@ -288,6 +291,28 @@ def shares(found: Facts) -> Budget:
     return budget(role(found), ram_mib(), worker=bool(found.get("worker")))
 
 
+@contextmanager
+def alone() -> Generator[None]:
+    """One run at a time; an installation waits a minute for a run that only follows what changed.
+
+    Raises:
+        TerraceError: another run is under way.
+    """
+    with LOCK.open("a", encoding="utf-8") as lock:
+        until = time.monotonic() + WAITS_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() >= until:
+                    raise TerraceError(
+                        Fault("terrace-host", "is at work already", "Wait until it is through")
+                    ) from error
+                time.sleep(0.2)
+        yield
+
+
 def install() -> int:
     """Runs every step; the failing one is named in bootstrap.json, in the log and by a metric.
 
@@ -295,13 +320,7 @@ def install() -> int:
         TerraceError: another run is under way, or a step failed.
     """
     found = facts()
-    with LOCK.open("a", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise TerraceError(
-                Fault("terrace-host", "is at work already", "Wait until it is through")
-            ) from error
+    with alone():
         began = time.monotonic()
         bundle = CURRENT.readlink().name if CURRENT.is_symlink() else ""
         steps = Install(found, shares(found)).steps()
@@ -366,13 +385,18 @@ def status(*, as_json: bool) -> int:
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="terrace-host", description=__doc__.split("\n")[0])
-    parser.add_argument("verb", choices=("install", "update", "status"))
+    parser.add_argument("verb", choices=("install", "update", "status", "follow"))
     parser.add_argument("--json", action="store_true", help="status as JSON")
+    parser.add_argument("--now", action="store_true", help="follow without waiting whether more changes")
     given = parser.parse_args()
 
     def work() -> int:
         if given.verb == "status":
             return status(as_json=given.json)
+        if given.verb == "follow":
+            changed = (following.at_once if given.now else following.follow)(facts(), alone)
+            say(f"settings: changed {changed}")
+            return 0
         if given.verb == "update":
             os.execv(sys.executable, [sys.executable, "/opt/terrace/fetch.py", "update"])  # noqa: S606
         return install()
