@@ -81,11 +81,15 @@ def build(distribution: Distribution, authorities: str, scratch: Path, archive: 
     """Fetches what `infra/core/packages.py` names, with what it depends on, and packs it.
 
     Raises:
-        TerraceError: a package is not as the signed index says, or `authorities` holds no certificate.
+        TerraceError: a package is not as the signed index says, or `authorities` holds no certificate, or a key.
     """
-    if "BEGIN CERTIFICATE" not in authorities:
+    if "BEGIN CERTIFICATE" not in authorities or "PRIVATE KEY" in authorities:
         raise TerraceError(
-            Fault("RDS's authorities", "hold no certificate", f"Give the file of {packages.AUTHORITIES_URL}")
+            Fault(
+                "RDS's authorities",
+                "hold a private key" if "PRIVATE KEY" in authorities else "hold no certificate",
+                f"Give certificates alone, as {packages.AUTHORITIES_URL} does",
+            )
         )
     found = sorted(distribution.fetch(scratch, packages.archived()), key=lambda each: each.file)
     lacking = set(packages.archived()) - {each.field("Package") for each in found}

@@ -18,6 +18,7 @@ VPC = "aws:ec2/vpc:Vpc"
 FLOW_LOG = "aws:ec2/flowLog:FlowLog"
 BALANCER = "aws:lb/loadBalancer:LoadBalancer"
 LISTENER = "aws:lb/listener:Listener"
+ENDPOINT = "aws:ec2/vpcEndpoint:VpcEndpoint"
 
 WORLD = ("0.0.0.0/0", "::/0")
 PUBLIC_PORTS = (80, 443)
@@ -125,6 +126,14 @@ def _balancer_logs(resource: Resource, _facts: Facts) -> Iterator[str]:
         yield "requests are not logged"
 
 
+def _own_names(resource: Resource, _facts: Facts) -> Iterator[str]:
+    if resource.value("vpcEndpointType", default="Gateway") == "Interface":
+        if resource.value("privateDnsEnabled", default=False) is not True:
+            yield "nobody is led to it: the service's own name leads out of the VPC, past the endpoint"
+        if not resource.value("securityGroupIds", default=()):
+            yield "no security group of its own says who reaches it"
+
+
 _GROUPS = (INGRESS, OLD_RULE, GROUP)
 RULES: tuple[Rule | StackRule, ...] = (
     Rule(
@@ -146,6 +155,10 @@ RULES: tuple[Rule | StackRule, ...] = (
     StackRule(
         "vpc-flow-logs", "EC2.6", Severity.MEDIUM, "Every VPC records its flows",
         "Make a FlowLog to the logs bucket (components/network.py)", _flow_logs,
+    ),
+    Rule(
+        "vpce-own-names", "terrace", Severity.MEDIUM, "Interface endpoints answer to the services' own names",
+        "Set private_dns_enabled=True and security_group_ids (components/network.py)", (ENDPOINT,), _own_names,
     ),
     Rule(
         "alb-tls", "ELB.17", Severity.HIGH, "Listeners speak TLS by a current policy",

@@ -40,7 +40,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
     began = time.monotonic()
     archive = packages.build(
         Apt(mirror, "amd64"),
-        endpoint.authority(directory / "cloud").decode(),
+        endpoint.authority(directory / "cloud" / "boxes").decode(),
         directory / "scratch",
         directory / "packages.tar",
     )

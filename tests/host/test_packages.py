@@ -19,6 +19,7 @@ from infra.core.errors import TerraceError
 from infra.host.box import fetch
 from infra.host.box.data import application
 from ops import packages
+from ops.adapters.apt import Apt
 from ops.packages import Deb
 
 ROOT = Path(__file__).parents[2]
@@ -97,6 +98,44 @@ def test_a_package_that_is_not_what_the_signed_index_says_is_packed_nowhere(tmp_
     with pytest.raises(TerraceError, match=r"chrony +was not fetched"):
         build(tmp_path, Distribution(leaves_out=("chrony",)))
     assert not list(tmp_path.glob("a.tar*"))
+
+
+URIS = """\
+Reading package lists...
+'http://mirror/debian/pool/a/adduser/adduser_3.152_all.deb' adduser_3.152_all.deb 190000 SHA256:00
+'http://mirror/debian/pool/p/perl/perl_1%3a2.0%2bb_arm64.deb' perl_1%3a2.0+b_arm64.deb 5 SHA256:01
+"""
+
+
+def test_each_file_that_apt_fetched_gets_its_own_paragraph_of_the_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def said(_: Apt, __: Path, tool: str, *words: str) -> str:
+        asked.append((tool, *words))
+        if tool == "apt-cache":
+            return (
+                "Package: perl\nVersion: 1:2.0+b\nArchitecture: arm64\nDescription: a\n .\n b\n\n"
+                "Package: adduser\nVersion: 3.152\nArchitecture: all\n\n"
+            )
+        return URIS if "--print-uris" in words else ""
+
+    monkeypatch.setattr(Apt, "_apt", said)
+    monkeypatch.setattr(Apt, "_check", lambda _: None)
+    found = Apt("http://mirror").fetch(tmp_path, ("perl",))
+    assert [each.file for each in found] == ["adduser_3.152_all.deb", "perl_2.0+b_arm64.deb"]
+    assert found[1].path.name == "perl_1%3a2.0+b_arm64.deb"
+    assert asked[-1] == ("apt-cache", "show", "adduser=3.152", "perl=1:2.0+b")
+    sources = (tmp_path / "mirror.sources").read_text(encoding="utf-8")
+    assert "URIs: http://mirror/debian-security\nSuites: trixie-security\n" in sources
+    assert sources.count("Signed-By: ") == 2
+
+
+@pytest.mark.parametrize("given", ["", CERTIFICATES + "-----BEGIN EC PRIVATE KEY-----\n"])
+def test_what_is_no_certificate_or_holds_a_key_goes_into_no_archive(tmp_path: Path, given: str) -> None:
+    with pytest.raises(TerraceError, match="RDS's authorities"):
+        packages.build(Distribution(), given, tmp_path, tmp_path / "a.tar")
 
 
 def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:

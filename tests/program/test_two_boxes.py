@@ -16,6 +16,7 @@ DATABASE = "aws:rds/instance:Instance"
 NAMED = {"terrace:domain": "app.example.com", "terrace:dns": {"zoneId": "Z0123456789ABC"}}
 SPLIT = {"terrace:stage": "split"}
 PRIVATE = {"terrace:stage": "private", **NAMED}
+WITHOUT_NAT = {**PRIVATE, "terrace:edge": {"nat": "none", "packages": "ab" * 32}}
 
 
 def ways_in(found: Any) -> set[tuple[str, int, str]]:
@@ -64,7 +65,7 @@ def test_a_private_box_has_no_address_and_stands_in_a_private_subnet(program: Ru
 
 
 def test_without_a_nat_gateway_private_boxes_have_endpoints_of_their_own_and_no_way_out(program: Run) -> None:
-    found = program({**PRIVATE, "terrace:edge": {"nat": "none", "packages": "ab" * 32}})
+    found = program(WITHOUT_NAT)
     assert not found.of("aws:ec2/natGateway:NatGateway")
     assert not found.of("aws:ec2/eip:Eip")
     assert [each.name for each in found.of("aws:ec2/route:Route")] == ["public-internet"]
@@ -82,12 +83,8 @@ def test_without_a_nat_gateway_private_boxes_have_endpoints_of_their_own_and_no_
     assert facts["packages"] == {"key": "packages/abababababab.tar", "sha256": "ab" * 32}
 
 
-@pytest.mark.parametrize("nat", ["one", "none"])
-def test_how_private_boxes_get_out_changes_no_byte_of_what_they_are_told_at_birth(
-    program: Run, nat: str
-) -> None:
-    found = program({**PRIVATE, "terrace:edge": {"nat": nat, "packages": "ab" * 32}})
-    plain = program(PRIVATE)
+def test_how_private_boxes_get_out_changes_no_byte_of_what_they_are_told_at_birth(program: Run) -> None:
+    found, plain = program(WITHOUT_NAT), program(PRIVATE)
     for box in found.of(INSTANCE):
         assert box.inputs["userData"] == plain.one(INSTANCE, box.name).inputs["userData"]
         assert '"placement": "private"' in box.inputs["userData"]
