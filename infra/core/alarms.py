@@ -99,6 +99,11 @@ class AlarmSet:
     filters: tuple[LogFilter, ...] = ()
     """Metric filters on the access log that the stack needs."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every logical name, composites last. A prefix would not do: that of `dev` begins those of `dev-2` too."""
+        return tuple(each.name for each in (*self.alarms, *self.composites))
+
     def metrics(self) -> list[Metric]:
         """Every metric that an alarm reads or a filter makes, once."""
         read = [part.metric for alarm in self.alarms for part in alarm.parts]
