@@ -444,6 +444,27 @@ def test_a_forecast_is_the_day_on_which_the_trend_meets_the_bound_or_nothing(
     assert found == ("" if days is None else (NOW + timedelta(days=days)).date().isoformat())
 
 
+@pytest.mark.parametrize(("columns", "rooms"), [(100, False), (140, True)])
+def test_a_terminal_shows_each_threshold_on_one_line(
+    report: watch.Report, *, columns: int, rooms: bool
+) -> None:
+    console = Console(width=columns, record=True, file=StringIO())
+    console.print(watchpage.rendered(report))
+    lines = console.export_text().splitlines()
+    (head,) = [index for index, line in enumerate(lines) if line.startswith("state")]
+    assert ("to review" in lines[head]) is rooms
+    shown = lines[head + 1 :]
+    assert len(shown) == len(report.rows)
+    for line, each in zip(shown, report.rows, strict=True):
+        assert f" {each.name} " in line
+        assert len(line) <= columns
+    (memory,) = [line for line in shown if " app-memory " in line]
+    assert memory.startswith("warn ")
+    assert "76 %" in memory
+    assert ("-9 %" in memory and "+5 %" in memory) if rooms else "-9/+5 %" in memory
+    assert "+1." in memory
+
+
 def test_deploys_are_shaded_where_they_were(report: watch.Report) -> None:
     memory = row(report, "app-memory")
     moment = memory.series[len(memory.series) // 2][0]
