@@ -227,7 +227,9 @@ def explain(facts: Facts, name: str) -> dict[str, str]:
     composites = {composite.name: composite for composite in made.composites}
     if name in composites:
         return _explained_composite(composites[name], made)
-    for candidate in (name, *(f"{name}-{severity.value}" for severity in Severity), f"app-{name}-warn"):
+    # A row of the table of docs/alarms.md by its key: the first thing that it watches in this stack.
+    rows = (each.name for each in made.alarms if each.threshold is not None and each.threshold.key == name)
+    for candidate in (name, *(f"{name}-{severity.value}" for severity in Severity), *rows):
         if candidate in alarms:
             return _explained(alarms[candidate], made)
     raise TerraceError(

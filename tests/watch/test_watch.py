@@ -407,6 +407,13 @@ def test_an_alarm_is_explained_by_its_name_with_or_without_its_level(imagined: I
     assert watch.explain(imagined.facts, name)["title"] == "Memory"
 
 
+@pytest.mark.parametrize("stage", ["single-8g", "split", "private"])
+def test_every_row_of_the_table_is_explained_by_its_key_at_every_option(stage: str) -> None:
+    facts = Facts(shape(find(stage)), gpu=True, budget=True, webhook=True)
+    for row in {alarm.threshold.key for alarm in alarm_set(facts).alarms if alarm.threshold is not None}:
+        assert f"-{row}-" in watch.explain(facts, row)["alarm"]
+
+
 def test_whatever_a_message_names_can_be_explained_composites_too(imagined: Imagined) -> None:
     made = alarm_set(imagined.facts)
     for alarm in made.alarms:
