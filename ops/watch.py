@@ -64,10 +64,10 @@ class Recipients:
 
 
 class Cloud(Protocol):
-    """What CloudWatch and SNS are asked; each method is one call, a further one for each hundred it answers."""
+    """What CloudWatch and SNS are asked; each method is one call, a further one for each hundred alarms."""
 
-    def alarms(self, prefix: str) -> Mapping[str, Standing]:
-        """Every alarm whose name begins so, by the rest of its name."""
+    def alarms(self, prefix: str, names: Sequence[str]) -> Mapping[str, Standing]:
+        """Those of the alarms called prefix and name that stand, by name."""
         ...
 
     def series(
@@ -171,7 +171,7 @@ def look(cloud: Cloud, facts: Facts, naming: Naming, *, stage: str, now: datetim
     """
     now = now or datetime.now(UTC)
     made = core.alarm_set(facts)
-    standing = cloud.alarms(naming.physical(""))
+    standing = cloud.alarms(naming.physical(""), made.names)
     if not standing:
         raise no_alarms(naming.stack)
     rows = _grouped(made)
@@ -227,7 +227,9 @@ def explain(facts: Facts, name: str) -> dict[str, str]:
     composites = {composite.name: composite for composite in made.composites}
     if name in composites:
         return _explained_composite(composites[name], made)
-    for candidate in (name, *(f"{name}-{severity.value}" for severity in Severity), f"app-{name}-warn"):
+    # A row of the table of docs/alarms.md by its key: the first thing that it watches in this stack.
+    rows = (each.name for each in made.alarms if each.threshold is not None and each.threshold.key == name)
+    for candidate in (name, *(f"{name}-{severity.value}" for severity in Severity), *rows):
         if candidate in alarms:
             return _explained(alarms[candidate], made)
     raise TerraceError(

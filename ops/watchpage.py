@@ -2,43 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from jinja2 import Environment
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.text import Text
 
 from ops.talk import table
 from ops.watch import Report, Row
 
 WIDTH, HEIGHT = 320, 72
+WIDE_COLUMNS, LARGE, DAY_HOURS = 130, 100, 24
 HOUR_SECONDS = 3_600
 _COLOURS = {"ALARM": "bold red", "INSUFFICIENT_DATA": "yellow", "OK": "green"}
 _WORDS = {"ALARM": "alarm", "INSUFFICIENT_DATA": "no data", "OK": "ok", "ABSENT": "absent"}
 
 
 def rendered(report: Report) -> Group:
-    """For a terminal."""
-    rows = [
-        (
-            _state(row),
-            row.name,
-            _number(row.value, row.unit),
-            _number(row.warn, ""),
-            _number(row.review, "") + (" page" if row.review is not None and row.second == "page" else ""),
-            _room(row.to_warn_percent),
-            _room(row.to_review_percent),
-            trend(row),
-            row.crosses_on,
-        )
-        for row in report.rows
-    ]
-    columns = ("state", "threshold", "value", "warn", "review", "to warn", "to review", "trend", "crossed on")
+    """For a terminal; where it is narrow, with the room to both levels in one column, and with short dates."""
     lines = [Text(each, style="yellow") for each in sentences(report)]
-    made = table(columns, rows, right=(2, 3, 4, 5, 6, 7))
-    made.columns[0].no_wrap = made.columns[1].no_wrap = True
-    return Group(*lines, made)
+    return Group(*lines, _Fitting(report))
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitting:
+    """The table as wide as the terminal allows, a line for each row."""
+
+    report: Report
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = options.max_width >= WIDE_COLUMNS
+        rows = [tuple(self._cells(row, wide=wide)) for row in self.report.rows]
+        rooms = ("to warn", "to review") if wide else ("room",)
+        columns = (
+            "state",
+            "threshold",
+            "value",
+            "warn",
+            "review",
+            *rooms,
+            "a day",
+            "crossed" if wide else "by",
+        )
+        made = table(columns, rows, right=tuple(range(2, len(columns))))
+        made.columns[0].no_wrap = made.columns[1].no_wrap = True
+        yield made
+
+    def _cells(self, row: Row, *, wide: bool) -> Iterator[str]:
+        yield _state(row, self.report.at, wide=wide)
+        yield row.name
+        yield _number(row.value, row.unit)
+        yield _number(row.warn, "")
+        yield _number(row.review, "") + (" page" if row.review is not None and row.second == "page" else "")
+        rooms = (row.to_warn_percent, row.to_review_percent)
+        if wide:
+            yield from map(_room, rooms)
+        else:
+            known = [f"{each:+.0f}" for each in rooms if each is not None]
+            yield f"{'/'.join(known)} %" if known else ""
+        yield trend(row).removesuffix("/day")
+        yield row.crosses_on if wide else row.crosses_on[len("2026-") :]
 
 
 def followed(report: Report | None, failed: str) -> Group:
@@ -87,20 +112,24 @@ def _room(percent: float | None) -> str:
     return "" if percent is None else f"{percent:+.0f} %"
 
 
-def _state(row: Row) -> str:
+def _state(row: Row, now: datetime, *, wide: bool) -> str:
     word = row.severity or _WORDS.get(row.state, row.state)
     colour = _COLOURS.get(row.state, "dim")
-    return f"[{colour}]{word}[/{colour}]{_age(row.since)}"
+    return f"[{colour}]{word}[/{colour}]{_since(row.since, now, wide=wide)}"
 
 
-def _age(since: datetime | None) -> str:
-    return "" if since is None else f" {since:%m-%d %H:%M}"
+def _since(since: datetime | None, now: datetime, *, wide: bool) -> str:
+    if since is None:
+        return ""
+    today = now - since < timedelta(hours=DAY_HOURS)
+    return f" {since:%m-%d %H:%M}" if wide else f" {since:%H:%M}" if today else f" {since:%m-%d}"
 
 
 def _number(value: float | None, unit: str) -> str:
+    """At most four digits where it is large, three where it is not."""
     if value is None:
         return "–" if unit else ""
-    return f"{value:,.4g} {unit}".strip()
+    return f"{value:,.{4 if abs(value) >= LARGE else 3}g} {unit}".strip()
 
 
 def chart(row: Row, deploys: Sequence[datetime] = ()) -> str:
@@ -119,7 +148,7 @@ def chart(row: Row, deploys: Sequence[datetime] = ()) -> str:
         '<line x1="0" x2="{0}" y1="{1:.1f}" y2="{1:.1f}" class="{2}"/>'.format(
             WIDTH, HEIGHT - level / top * HEIGHT, name
         )
-        for name, level in zip(("warn", "review"), levels, strict=False)
+        for name, level in zip((row.first, row.second), levels, strict=False)
     )
     hour = HOUR_SECONDS / max(last - first, 1) * WIDTH
     bands = "".join(
@@ -137,7 +166,10 @@ def page(report: Report) -> str:
     environment = Environment(autoescape=True)
     return environment.from_string(_PAGE).render(
         report=report,
-        cards=[(row, chart(row, report.deploys), _WORDS.get(row.state, row.state)) for row in report.rows],
+        cards=[
+            (row, chart(row, report.deploys), row.severity or _WORDS.get(row.state, row.state))
+            for row in report.rows
+        ],
         sentences=sentences(report),
         number=_number,
         trend=trend,
@@ -164,12 +196,14 @@ h1{font-size:1.4rem;margin:0 0 .2rem} .sub{color:#5b6675;margin:0 0 1.2rem}
 .card h2{font-size:1rem;margin:0;display:flex;justify-content:space-between}
 .card small{color:#5b6675} .value{font-size:1.5rem;font-variant-numeric:tabular-nums}
 svg{width:100%;height:72px;margin:.4rem 0;overflow:visible} polyline{fill:none;stroke:#1565c0;stroke-width:1.5}
-rect{fill:#9ecae1;opacity:.7}line{stroke-width:1;stroke-dasharray:4 3}.warn{stroke:#d99a00}.review{stroke:#c62828}
+rect{fill:#9ecae1;opacity:.7}line{stroke-width:1;stroke-dasharray:4 3}.warn{stroke:#d99a00}
+.review,.page{stroke:#c62828}
 .budget{display:inline-block;background:#fff;border-radius:8px;padding:.5rem .9rem;margin-right:.6rem;
 box-shadow:0 1px 3px #0002}
 </style></head><body>
 <h1>{{ report.stack }} at {{ report.stage }}</h1>
-<p class="sub">{{ report.at.strftime("%Y-%m-%d %H:%M UTC") }} · states are CloudWatch's own · dashed: warn, review
+<p class="sub">{{ report.at.strftime("%Y-%m-%d %H:%M UTC") }} · states are CloudWatch's own
+· dashed: warn, review, page
 {% if report.deploys %} · shaded: deploys and climbs{% endif %}</p>
 {% for each in sentences %}<p class="note">{{ each }}</p>{% endfor %}
 {% for name, left in report.budgets.items() %}<span class="budget">{{ name }} error budget left

@@ -222,7 +222,7 @@ def export(what: What, *, stack: Stack = "dev") -> None:
 
     settings, naming = _settings(stack), Naming(project_name(ROOT), stack)
     alarms = alarm_set(settings.facts)
-    found = AwsWatch(settings.region).alarms(naming.physical(""))
+    found = AwsWatch(settings.region).alarms(naming.physical(""), alarms.names)
     if not found:
         raise watch.no_alarms(stack)
     known = watchexport.known_of(alarms, {name: each.dimensions for name, each in found.items()})

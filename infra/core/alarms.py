@@ -99,6 +99,11 @@ class AlarmSet:
     filters: tuple[LogFilter, ...] = ()
     """Metric filters on the access log that the stack needs."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every logical name, composites last. A prefix would not do: that of `dev` begins those of `dev-2` too."""
+        return (*(each.name for each in self.alarms), *(each.name for each in self.composites))
+
     def metrics(self) -> list[Metric]:
         """Every metric that an alarm reads or a filter makes, once."""
         read = [part.metric for alarm in self.alarms for part in alarm.parts]
@@ -206,6 +211,8 @@ BURN_DO = "Look at the backend's log and the last deploy."
 
 def burn_means(factor: Decimal) -> str:
     """What it means that a burn rate is above that factor."""
+    if factor == 1:
+        return "At this rate the error budget of 30 days is spent before they are over."
     return f"The error budget of 30 days is spent {factor} times too fast."
 
 

@@ -107,7 +107,7 @@ class Metric:
 
 
 CONCURRENT_TOLD_FROM = 100
-"""From so many users at once on every count is published; below it only the highest of six hours."""
+"""From so many users at once on every count is published; below it only the highest of a day."""
 
 SUBJECT_DIMENSIONS: dict[Subject, tuple[str, ...]] = {
     Subject.BOX: ("InstanceId",),
@@ -183,8 +183,8 @@ DATA = Metric(
 
 # -- the box's own program. Rare ones are published once a day: a custom metric is billed by the hour (verify) -----
 CONNECTIONS = _own("database_connections_percent", _PERCENT, "terrace-metrics", _SINGLE, highest=100)
-# The highest of six hours, and each of the last five minutes from CONCURRENT_TOLD_FROM on.
-CONCURRENT = _own("concurrent_users", _COUNT, "terrace-metrics", _FRONT, every=300, hours=4)
+# The highest of a day, and each of the last five minutes from CONCURRENT_TOLD_FROM on.
+CONCURRENT = _own("concurrent_users", _COUNT, "terrace-metrics", _FRONT, every=300, hours=1)
 DAILY_USERS = _own("daily_active_users", _COUNT, "terrace-metrics", _FRONT, every=86_400, hours=1)
 MONTHLY_USERS = _own("monthly_active_users", _COUNT, "terrace-metrics", _FRONT, every=86_400, hours=1)
 # Behind a load balancer a box serves its self-signed pair, which nobody looks at.

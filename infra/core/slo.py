@@ -109,6 +109,7 @@ def burn_rates(facts: Facts) -> Iterator[BurnRate]:
         if not _stands(raw, facts):
             continue
         objective = _objective(raw, facts)
+        fewer = [f"{objective.name}: {raw['fewer']}"] if "fewer" in raw else []
         for policy in raw["alertPolicies"]:
             factor = Decimal(policy["factor"])
             if factor * objective.budget >= 1:
@@ -119,7 +120,7 @@ def burn_rates(facts: Facts) -> Iterator[BurnRate]:
                         "Lower the factor or raise the objective",
                     )
                 )
-            windows, notes = [], []
+            windows, notes, fewer = [], fewer, []
             for name in policy["windows"]:
                 window, note = _filled(Window(name), factor, objective, facts)
                 if window not in windows:

@@ -70,6 +70,10 @@ class Settings:
             (int(first), int(last)) if last else None,
         )
 
+    def tells_of(self, name: str) -> bool:
+        """Whether it may be an alarm of this stack, and not one that says that the chat cannot be told."""
+        return name.startswith(self.prefix) and not name.startswith(f"{self.prefix}webhook-")
+
     def is_quiet(self, at: datetime) -> bool:
         """Whether that moment lies in quiet hours."""
         if self.quiet is None:
@@ -134,7 +138,7 @@ def worth_telling(settings: Settings, alarm: Mapping[str, Any]) -> Message | Non
     name, new, old = alarm["AlarmName"], alarm["NewStateValue"], alarm.get("OldStateValue", "")
     if new not in ("ALARM", "OK") or (new == "OK" and old != "ALARM"):
         return None
-    if name.startswith(f"{settings.prefix}webhook-"):
+    if not settings.tells_of(name):
         return None  # the chat is not told that it cannot be told
     said = alarm.get("AlarmDescription") or f"{PAGE}: {name}"
     severity = severity_of(said)
@@ -170,11 +174,15 @@ def digest(settings: Settings, now: datetime) -> Message | None:
     began = settings.quiet_began(now)
     seen: dict[str, tuple[str, str]] = {}
     for name, old, new, at in _history(began, now):
-        if name.startswith(settings.prefix) and not name.startswith(f"{settings.prefix}webhook-"):
+        if settings.tells_of(name):
             first = seen[name][0] if name in seen else old
             if settings.is_quiet(at):
                 seen[name] = (first, new)
-    described = _descriptions(sorted(seen))
+    # Another stack's name may begin as this one's; the link of a description names its stack whole.
+    own = f"/{settings.prefix.removesuffix('-')}"
+    described = {
+        name: said for name, said in _descriptions(sorted(seen)).items() if _link(said).endswith(own)
+    }
     lines = []
     for name, (first, last) in sorted(seen.items()):
         said = described.get(name, "")

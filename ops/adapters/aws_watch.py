@@ -17,6 +17,7 @@ from ops.watch import Recipients, Standing, Wanted
 PENDING = "PendingConfirmation"
 """What ListSubscriptionsByTopic shows in place of an ARN until the link was followed (SNS API reference)."""
 MOST_ALARMS = 100
+"""Names in one DescribeAlarms (CloudWatch API reference)."""
 
 
 class AwsWatch:
@@ -27,15 +28,16 @@ class AwsWatch:
         self._cloudwatch, self._sns = session.client("cloudwatch"), session.client("sns")
         self.calls = 0
 
-    def alarms(self, prefix: str) -> Mapping[str, Standing]:
-        """Every alarm whose name begins so, by the rest of its name."""
+    def alarms(self, prefix: str, names: Sequence[str]) -> Mapping[str, Standing]:
+        """Those of the alarms called prefix and name that stand, by name; asked by their whole names."""
         found: dict[str, Standing] = {}
-        for page in self._pages(
-            self._cloudwatch.describe_alarms,
-            AlarmNamePrefix=prefix,
-            AlarmTypes=["MetricAlarm", "CompositeAlarm"],
-            MaxRecords=MOST_ALARMS,
-        ):
+        for first in range(0, len(names), MOST_ALARMS):
+            page = self._ask(
+                self._cloudwatch.describe_alarms,
+                AlarmNames=[f"{prefix}{name}" for name in names[first : first + MOST_ALARMS]],
+                AlarmTypes=["MetricAlarm", "CompositeAlarm"],
+                MaxRecords=MOST_ALARMS,
+            )
             for each in (*page["MetricAlarms"], *page["CompositeAlarms"]):
                 name = each["AlarmName"].removeprefix(prefix)
                 found[name] = Standing(

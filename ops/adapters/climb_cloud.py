@@ -132,9 +132,8 @@ class CloudOfClimb:
 
     def alarm_faults(self, facts: Facts) -> list[str]:
         """Alarms that are missing, or compare with another value than the stage's."""
-        standing = AwsWatch(self.region).alarms(self.naming.physical(""))
-        faults = []
-        made = alarm_set(facts)
+        made, faults = alarm_set(facts), []
+        standing = AwsWatch(self.region).alarms(self.naming.physical(""), made.names)
         for alarm in made.alarms:
             found = standing.get(alarm.name)
             if found is None:

@@ -289,5 +289,5 @@ def test_a_chat_is_told_by_a_function_whose_address_is_in_no_input(program: Run)
 def test_a_review_names_the_next_stage_and_its_price(program: Run) -> None:
     review = program().one("aws:cloudwatch/metricAlarm:MetricAlarm", "app-memory-review")
     said = review.inputs["alarmDescription"]
-    assert "Next stage: single-16g, 142.00 USD a month, 60.73 more than now." in said
+    assert "Next stage: single-16g, 141.97 USD a month, 60.74 more than now." in said
     assert said.splitlines()[-1].endswith("#dashboards/dashboard/terrace-dev")

@@ -397,7 +397,7 @@ def test_users_at_once_are_told_in_every_look_only_where_they_are_many(tmp_path:
     few = made(tmp_path)
     place.remember(tmp_path / "users/place.json", {"recent": {str(n): 1 for n in range(40)}})
     assert few.at_once() is None
-    later = made(tmp_path, NOW + timedelta(hours=6))
+    later = made(tmp_path, NOW + timedelta(days=1))
     place.remember(tmp_path / "users/place.json", {"recent": {}})
     assert later.at_once() == 40
     place.remember(tmp_path / "users/place.json", {"recent": {str(n): 1 for n in range(150)}})

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.core import dashboard, metrics
+from infra.core import dashboard, metrics, slo
 from infra.core.alarms import alarm_set
 from infra.core.cost import Resource, watching_monthly
 from infra.core.cost.watching import INSTANCE, Published, published, watching_resources
@@ -102,9 +102,23 @@ def test_an_alarm_on_a_box_stands_only_where_its_metric_is_published(name: str) 
             assert publishes(alarm.subject, alarm.parts[0].metric), alarm.name
 
 
-@pytest.mark.parametrize("name", ["plain", "budget"])
+@pytest.mark.parametrize("name", ["plain", "budget", "chat"])
 def test_the_set_of_the_smallest_stage_costs_at_most_five_dollars(name: str) -> None:
-    assert watching_monthly(resources(VARIANTS[name]), load()) <= 5
+    assert round(watching_monthly(resources(VARIANTS[name]), load()), 2) <= 5
+
+
+def test_the_whole_set_of_burn_rates_for_latency_would_cost_what_is_said_and_more_than_five_dollars(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = watching_monthly(resources(SMALLEST), load())
+    listed = slo._raw()
+    (whole,) = [each["alertPolicies"] for each in listed if each["name"] == "availability"]
+    (said,) = [each["fewer"] for each in listed if each["name"] == "latency"]
+    asked = [{**each, "alertPolicies": whole} if each["name"] == "latency" else each for each in listed]
+    monkeypatch.setattr(slo, "_raw", lambda: asked)
+    then = watching_monthly(resources(SMALLEST), load())
+    assert then > 5
+    assert f"{then - now:.2f} USD a month more" in said
 
 
 def test_a_price_counts_every_metric_of_an_expression_and_the_hours_of_a_custom_metric() -> None:

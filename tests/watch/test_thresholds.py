@@ -10,7 +10,7 @@ import pytest
 from embedded.alarms.definition import metric_alarm
 from embedded.alarms.evaluator import Evaluator, replay
 from embedded.alarms.rules import State
-from infra.core import metrics, notice
+from infra.core import metrics, notice, slo
 from infra.core.alarms import Alarm, alarm_set
 from infra.core.metrics import Metric
 from infra.core.shape import Climb, Phase, shape
@@ -215,6 +215,23 @@ def test_while_a_climb_has_two_sides_the_certificate_of_each_is_watched(phase: P
     assert {name for name in names if "certificate" in name} == {
         "frontend-public-certificate-warn", "balancer-certificate-warn",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "facts", SETS, ids=lambda facts: f"{facts.shape.stage}-{facts.cpu_credits}-{facts.gpu}"
+)
+def test_every_objective_has_the_whole_set_of_windows_or_it_is_said_why_not(facts: Facts) -> None:
+    whole = {("14.4", ("1h", "5m")), ("6", ("6h", "30m")), ("1", ("3d",))}
+    notes = alarm_set(facts).notes
+    rates = list(slo.burn_rates(facts))
+    for objective in {each.objective.name for each in rates}:
+        made = {
+            (str(each.factor), tuple(window.name for window in each.windows))
+            for each in rates
+            if each.objective.name == objective
+        }
+        said = [note for note in notes if note.startswith(f"{objective}: ")]
+        assert bool(said) == (made != whole), (objective, made, said)
 
 
 def test_every_review_speaks_in_the_composite_and_every_page_of_a_dead_service_in_the_other() -> None:

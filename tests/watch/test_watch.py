@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -31,6 +31,7 @@ from infra.core.thresholds import Facts
 from ops import watch, watchpage
 from ops.adapters.aws_watch import PENDING, AwsWatch
 from ops.adapters.climb_cloud import CloudOfClimb
+from ops.alarmcalls import metric_call
 from ops.climb import status as climb_status
 from ops.talk import Output
 
@@ -161,7 +162,7 @@ def test_whom_mails_reach_is_read_from_every_page(
 
 def cloud_after_alarms(cloud: AwsWatch) -> AwsWatch:
     """The account is known by the alarms, which are always asked first."""
-    cloud.alarms(NAMING.physical(""))
+    cloud.alarms(NAMING.physical(""), ["app-memory-warn"])
     return cloud
 
 
@@ -312,30 +313,55 @@ class Site:
         return watch.look(AwsWatch(REGION), self.facts, NAMING, stage="single-8g", now=NOW)
 
 
-def test_a_whole_status_asks_cloudwatch_at_most_five_times_with_more_than_a_hundred_alarms_too(
+def test_a_whole_status_asks_cloudwatch_at_most_five_times_at_the_largest_set_of_alarms_too(
     imagined: Imagined, cloud: AwsWatch, operations: list[str]
 ) -> None:
     climb = Climb(find("private"), Phase.EXPANDED)
     facts = Facts(shape(find("split"), climb=climb), gpu=True, budget=True, webhook=True)
-    cloudwatch = imagined.client("cloudwatch")
-    others = [f"terrace-dev-other-{count}" for count in range(101 - len(cloud.alarms("terrace-dev-")))]
-    for name in others:
-        cloudwatch.put_metric_alarm(
-            AlarmName=name, Namespace="n", MetricName="m", Statistic="Sum", Period=60, EvaluationPeriods=1,
-            Threshold=1, ComparisonOperator="GreaterThanThreshold",
-        )  # fmt: skip
     operations.clear()
-    try:
-        found = climb_status.look(Site(CloudOfClimb(REGION, NAMING), facts), now=NOW)
-    finally:
-        asked = list(operations)
-        cloudwatch.delete_alarms(AlarmNames=others)
+    found = climb_status.look(Site(CloudOfClimb(REGION, NAMING), facts), now=NOW)
+    asked = list(operations)
     assert len(found["thresholds"]) > 60
-    # Two pages of alarms, and three times data.
-    assert sum(each.startswith("cloudwatch:") for each in asked) == 5, asked
+    # Alarms, a hundred names at once, and three times data.
+    assert sum(each.startswith("cloudwatch:") for each in asked) <= 5, asked
     assert sorted(each for each in asked if not each.startswith("cloudwatch:")) == [
         "budgets:DescribeBudget", "sns:ListSubscriptionsByTopic",
     ]  # fmt: skip
+
+
+@pytest.fixture
+def second(imagined: Imagined) -> Iterator[Naming]:
+    """Another stack of the account, at `private`, whose name begins as the first one's; and one beside no `prod`."""
+    cloudwatch = imagined.client("cloudwatch")
+    made = [
+        metric_call(alarm, "terrace", stack, {"balancer": {"LoadBalancer": "another", "CertificateArn": "a"}})
+        for stack in ("dev-2", "prod-2")
+        for alarm in alarm_set(Facts(shape(find("private")))).alarms
+        if alarm.subject in ("stack", "balancer")
+    ]
+    for call in made:
+        cloudwatch.put_metric_alarm(**call)
+    yield Naming("terrace", "dev-2")
+    cloudwatch.delete_alarms(AlarmNames=[call["AlarmName"] for call in made])
+
+
+def test_a_stack_whose_name_begins_as_another_ones_is_not_mixed_with_it(
+    imagined: Imagined, cloud: AwsWatch, report: watch.Report, second: Naming
+) -> None:
+    again = watch.look(cloud, imagined.facts, NAMING, stage="single-8g", now=NOW)
+    assert again == report
+    theirs = cloud.alarms(second.physical(""), alarm_set(Facts(shape(find("private")))).names)
+    assert theirs["balancer-own-5xx-page"].dimensions == {"LoadBalancer": "another"}
+    # A stack that does not stand is not taken for standing because of the other one's alarms.
+    with pytest.raises(TerraceError, match="stack prod  has no alarms"):
+        watch.look(cloud, imagined.facts, Naming("terrace", "prod"), stage="single-8g", now=NOW)
+    faults = CloudOfClimb(REGION, Naming("terrace", "prod")).alarm_faults(imagined.facts)
+    assert len(faults) == len(alarm_set(imagined.facts).names)
+
+
+def test_alarms_beyond_the_first_hundred_names_are_found_too(cloud: AwsWatch) -> None:
+    found = cloud.alarms(NAMING.physical(""), [*(f"none-{count}" for count in range(120)), "app-memory-warn"])
+    assert (list(found), cloud.calls) == (["app-memory-warn"], 2)
 
 
 def test_a_deploy_under_way_is_said(imagined: Imagined, cloud: AwsWatch) -> None:
@@ -381,6 +407,13 @@ def test_an_alarm_is_explained_by_its_name_with_or_without_its_level(imagined: I
     assert watch.explain(imagined.facts, name)["title"] == "Memory"
 
 
+@pytest.mark.parametrize("stage", ["single-8g", "split", "private"])
+def test_every_row_of_the_table_is_explained_by_its_key_at_every_option(stage: str) -> None:
+    facts = Facts(shape(find(stage)), gpu=True, budget=True, webhook=True)
+    for row in {alarm.threshold.key for alarm in alarm_set(facts).alarms if alarm.threshold is not None}:
+        assert f"-{row}-" in watch.explain(facts, row)["alarm"]
+
+
 def test_whatever_a_message_names_can_be_explained_composites_too(imagined: Imagined) -> None:
     made = alarm_set(imagined.facts)
     for alarm in made.alarms:
@@ -416,6 +449,27 @@ def test_a_forecast_is_the_day_on_which_the_trend_meets_the_bound_or_nothing(
 ) -> None:
     found = watch.forecast(value, per_day, bound, above=above, now=NOW)
     assert found == ("" if days is None else (NOW + timedelta(days=days)).date().isoformat())
+
+
+@pytest.mark.parametrize(("columns", "rooms"), [(100, False), (140, True)])
+def test_a_terminal_shows_each_threshold_on_one_line(
+    report: watch.Report, *, columns: int, rooms: bool
+) -> None:
+    console = Console(width=columns, record=True, file=StringIO())
+    console.print(watchpage.rendered(report))
+    lines = console.export_text().splitlines()
+    (head,) = [index for index, line in enumerate(lines) if line.startswith("state")]
+    assert ("to review" in lines[head]) is rooms
+    shown = lines[head + 1 :]
+    assert len(shown) == len(report.rows)
+    for line, each in zip(shown, report.rows, strict=True):
+        assert f" {each.name} " in line
+        assert len(line) <= columns
+    (memory,) = [line for line in shown if " app-memory " in line]
+    assert memory.startswith("warn ")
+    assert "76 %" in memory
+    assert ("-9 %" in memory and "+5 %" in memory) if rooms else "-9/+5 %" in memory
+    assert "+1." in memory
 
 
 def test_deploys_are_shaded_where_they_were(report: watch.Report) -> None:

@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email import message_from_bytes
@@ -300,12 +300,20 @@ def test_quiet_hours_keep_warnings_for_the_morning_and_let_pages_through(rig: Ri
     rig.happen("app-memory-warn", *range(30))
     rig.happen("app-oom-warn", 1)
     rig.happen("app-heartbeat-page", 2)
+    # Another stack's, whose name begins as this one's.
+    said = notice.of_alarm(ALARMS["app-disk-root-warn"], replace(ABOUT, dashboard="terrace-dev-2"))
+    rig.client("cloudwatch").put_metric_alarm(
+        AlarmName="terrace-dev-2-app-disk-root-warn", AlarmDescription=said, Namespace="t",
+        MetricName="app-memory-warn", Statistic="Maximum", Period=60, EvaluationPeriods=1, Threshold=0,
+        ComparisonOperator="GreaterThanThreshold",
+    )  # fmt: skip
     rig.run(19)
     assert [title.partition(":")[0] for title in chat.titles] == ["PAGE", "OK"]
     rig.run(20, 20)
     assert chat.titles[2:] == ["WARN: While it was quiet"]
     text = chat.got[2]["attachments"][0]["blocks"][0]["text"]["text"]
     assert "in ALARM: WARN: Memory above 70 %" in text
+    assert "Root disk" not in text
     assert "Out-of-memory" not in text  # came and went unseen by anybody
     assert rig.mails == 5
 

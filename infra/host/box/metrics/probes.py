@@ -20,7 +20,7 @@ from infra.core.metrics import Metric
 from infra.host.box.metrics import place
 from infra.host.box.metrics.users import Users
 
-SIX_HOURS, DAY, HOUR = 21_600, 86_400, 3_600
+DAY, HOUR = 86_400, 3_600
 OUT_OF_MEMORY = "fe6faa94e7774663a0da52717891d8ef"
 """The message that systemd writes when a unit lost a process to the kernel's OOM killer (systemd's catalogue)."""
 
@@ -91,13 +91,13 @@ class Probes:
         return float(self.run(line))
 
     def at_once(self) -> float | None:
-        """Users of the last five minutes; below a bound only the highest of six hours."""
+        """Users of the last five minutes; below a bound only the highest of a day."""
         path = self.state / "at-once.json"
         kept = place.remembered(path)
         count = self.users.at_once()
         highest = max(count, int(kept.get("highest", 0)))
         began = float(kept.get("began", self.now.timestamp()))
-        over = self.now.timestamp() - began >= SIX_HOURS
+        over = self.now.timestamp() - began >= DAY
         tells = count >= m.CONCURRENT_TOLD_FROM or over
         fresh = (
             {"highest": 0, "began": self.now.timestamp()} if over else {"highest": highest, "began": began}
