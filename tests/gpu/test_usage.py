@@ -316,5 +316,10 @@ def test_a_week_of_records_becomes_a_report_with_a_chart(photo: Path) -> None:
     drawn = chart(records)
     assert drawn.startswith("<svg")
     assert drawn.count("<rect") == 1 + 14 + 2
+    assert "6 of 7 ok" in drawn
+    assert drawn.count(">100 %<") == 6
+    month = [replace(records[0], at=f"2026-09-{day:02d}T12:00:00+00:00") for day in range(1, 29)]
+    assert chart(month).count(">09-") == 14
+    assert chart([]).startswith("<svg")
     assert report([]).ok_share is None
     assert NOW
