@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
+
+import pytest
+
+from tests.shards import Shards, passed
 
 # A shell starts background jobs (`.ci/run &`) with Ctrl-C ignored, and every process below inherits that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """`make matrix` runs in parts, and goes on where it ended."""
+    if (said := os.environ.get("SHARD")) is not None:
+        config.pluginmanager.register(Shards(said, passed()))
