@@ -8,6 +8,7 @@ import getpass
 import socket
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -192,24 +193,12 @@ def invoke(
     definition = load()
     made = prepare(picture, largest_pixels=definition.largest_pixels)
     reader = _reader(stack)
-    waits = bool(within) if wait is None else wait
-    if not waits and not job and (wait is False or not reader.answers_soon()):
-        found = reader.read(made, wait_seconds=0)
-        if isinstance(found, Pending):
-            _analysed(found, stack, output)
-            return
-        _print(found, str(picture), stack, output)
-        return
-    with step("receipt", "a worker reads it; a cold start takes minutes") as line:
-        at_work = [job]
-        try:
-            answered = reader.read(made, wait_seconds=within or None, job_id=job, sent=at_work.append)
-        except KeyboardInterrupt:
-            _goes_on(stack, at_work[-1])
-        line.says(f"{made.width} x {made.height}, {made.tokens} tokens")
-    if isinstance(answered, Pending):
-        _goes_on(stack, answered.job_id)
-    _print(answered, str(picture), stack, output)
+    waits = wait if wait is not None else bool(within or job) or reader.answers_soon()
+    limit = (within or None) if waits else 0.0
+    _ask(
+        lambda sent: reader.read(made, wait_seconds=limit, job_id=job, sent=sent),
+        job, str(picture), stack, output, waits=waits,
+    )  # fmt: skip
 
 
 @app.command()
@@ -223,21 +212,11 @@ def job(
     output: Out = Output.TABLE,
 ) -> None:
     """Ask again for a receipt that is being analysed, and print it once it is there. Sends nothing."""
-    reader = _reader(stack)
-    if not wait and not within:
-        answered = reader.again(job_id, wait_seconds=0)
-        if isinstance(answered, Pending):
-            _analysed(answered, stack, output)
-            return
-    else:
-        with step("receipt", "a worker reads it"):
-            try:
-                answered = reader.again(job_id, wait_seconds=within or None)
-            except KeyboardInterrupt:
-                _goes_on(stack, job_id)
-        if isinstance(answered, Pending):
-            _goes_on(stack, job_id)
-    _print(answered, job_id, stack, output)
+    reader, waits = _reader(stack), wait or bool(within)
+    limit = (within or None) if waits else 0.0
+    _ask(
+        lambda _: reader.again(job_id, wait_seconds=limit), job_id, job_id, stack, output, waits=waits
+    )  # fmt: skip
 
 
 @app.command()
@@ -449,11 +428,30 @@ def _again(stack: str, job: str) -> str:
     return f"scripts/gpu.py job {job} -s {stack}"
 
 
-def _analysed(pending: Pending, stack: str, output: Output) -> None:
-    """The asynchronous answer."""
-    data = {"job": pending.job_id, "status": pending.said}
+def _ask(
+    ask: Callable[[Callable[[str], None]], Pending | Answered],
+    job: str,
+    what: str,
+    stack: str,
+    output: Output,
+    *,
+    waits: bool,
+) -> None:
+    """Prints what comes of it, or how to ask again; `ask` tells a job's id before it waits."""
+    at_work = [job]
+    with step("receipt", "a worker reads it; a cold start takes minutes" if waits else "asking"):
+        try:
+            found = ask(at_work.append)
+        except KeyboardInterrupt:
+            _goes_on(stack, at_work[-1])
+    if isinstance(found, Answered):
+        _print(found, what, stack, output)
+        return
+    if waits:
+        _goes_on(stack, found.job_id)
+    data = {"job": found.job_id, "status": found.said}
     show(data, table(("", ""), list(data.items()), right=()), output)
-    err.print(f"Ask again: {_again(stack, pending.job_id)}", markup=False, soft_wrap=True)
+    err.print(f"Ask again: {_again(stack, found.job_id)}", markup=False, soft_wrap=True)
 
 
 def _print(answered: Answered, what: str, stack: str, output: Output) -> None:
