@@ -3,10 +3,13 @@
 
 import _venv  # isort: skip  # first: the rest needs the project's environment
 
+import atexit
 import getpass
 import socket
 import sys
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -36,13 +39,16 @@ from ops.gpu.bill import HEAD, Bill, counted
 from ops.gpu.images import prepare
 from ops.gpu.pin import KEYS as PINNED
 from ops.gpu.pin import pin as pin_digests
+from ops.gpu.receipts import Verdict
 from ops.gpu.report import chart
 from ops.gpu.report import report as make_report
-from ops.gpu.usage import FORGOTTEN, Pending, Reader, Records
+from ops.gpu.usage import FORGOTTEN, Answered, Pending, Reader, Records
 from ops.talk import Exit, Output, command, confirm, err, show, step, table
 
 ROOT = _venv.ROOT
 RECORDS = ROOT / ".local" / "gpu"
+CONNECTIONS = ExitStack()
+atexit.register(CONNECTIONS.close)
 app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode=None)
 key_app = typer.Typer(help="The RunPod key of a stack.", no_args_is_help=True)
 secret_app = typer.Typer(help="Secret variables of the worker.", no_args_is_help=True)
@@ -50,6 +56,12 @@ app.add_typer(key_app, name="key")
 app.add_typer(secret_app, name="secret")
 Stack = Annotated[str, typer.Option("--stack", "-s", help="the stack whose endpoint is meant")]
 Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
+Within = Annotated[
+    float,
+    typer.Option(
+        min=0, help="wait so many seconds; 0: three cold starts and the job's timeout, where it waits"
+    ),
+]
 Out = Annotated[Output, typer.Option("--output", "-o", help="how data is printed")]
 
 
@@ -58,7 +70,7 @@ Out = Annotated[Output, typer.Option("--output", "-o", help="how data is printed
 def status(*, stack: Stack = "dev", output: Out = Output.TABLE) -> None:
     """Say how the endpoint stands: workers, queue, mode, lease, money."""
     naming, region, found = _given(stack)
-    api, jobs = clients(naming, found, region=region, transport=HttpxTransport())
+    api, jobs = clients(naming, found, region=region, transport=_transport())
     endpoint = api.endpoint(found.plan.endpoint_id)
     if endpoint is None:
         raise TerraceError(Fault(found.plan.endpoint_id, "is gone", "pulumi refresh, then pulumi up"))
@@ -141,7 +153,7 @@ def run(
 ) -> None:
     """Be the controller from here: one round a minute, leading only where no box leads."""
     naming, region, found = _given(stack)
-    api, jobs = clients(naming, found, region=region, transport=HttpxTransport())
+    api, jobs = clients(naming, found, region=region, transport=_transport())
     controller = Controller(
         api, jobs, S3Store(found.bucket, region), Journal(RECORDS / f"{stack}.journal.jsonl"), found.plan,
         found.policy, socket.gethostname(), time.time, clients=Inferences([RECORDS / f"{stack}.records.jsonl"]),
@@ -164,48 +176,67 @@ def invoke(
     *,
     stack: Stack = "dev",
     wait: Annotated[
-        float, typer.Option(min=0, help="seconds to wait; 0: three cold starts and the job's timeout")
-    ] = 0.0,
+        bool | None,
+        typer.Option(
+            help="wait for the answer, through a cold start too; by default only where a worker is ready"
+        ),
+    ] = None,
+    within: Within = 0.0,
     job: Annotated[str, typer.Option(help="look again at a job that was sent before; sends nothing")] = "",
     output: Out = Output.TABLE,
 ) -> None:
-    """Read a receipt by the endpoint and print it. A cold start is waited for; nothing is sent twice."""
+    """Read a receipt by the endpoint and print it; nothing is sent twice.
+
+    Where no worker is ready, as `flex` has it most of the time, the answer is "being analysed" and the job's id, with
+    which `gpu.py job` asks again.
+    """
     definition = load()
     made = prepare(picture, largest_pixels=definition.largest_pixels)
-    naming, region, found = _given(stack)
-    _, jobs = clients(naming, found, region=region, transport=HttpxTransport())
-    reader = Reader(jobs, definition, found.policy.cold_start_seconds, found.policy.zone)
-    with step("receipt", "a worker reads it; a cold start takes minutes") as line:
-        at_work = [job]
-        try:
-            answered = reader.read(made, wait_seconds=wait or None, job_id=job, sent=at_work.append)
-        except KeyboardInterrupt:
-            _goes_on(picture, stack, at_work[-1])
-        line.says(f"{made.width} x {made.height}, {made.tokens} tokens")
-    if isinstance(answered, Pending):
-        err.print(f"Job {answered.job_id} is {answered.said}", markup=False)
-        _goes_on(picture, stack, answered.job_id)
-    if answered.job.error == FORGOTTEN:
-        raise TerraceError(Fault(answered.job.id, FORGOTTEN, "Send the picture again, without --job"))
-    Records(RECORDS / f"{stack}.records.jsonl").add(answered.record)
-    if answered.is_double:
-        err.print("The answer is the double's: no model has looked at this picture", markup=False)
-    receipt = answered.reading.receipt
-    if receipt is None:
-        verdict = answered.reading.verdict.value
-        raise TerraceError(
-            Fault(str(picture), f"was not read ({verdict}): {answered.reading.why}", "Look at it")
-        )
-    rows = [(item.name, f"{item.quantity}", f"{item.amount}") for item in receipt.items]
-    rows += [("tax" + (" (in the items)" if receipt.tax_included else ""), "", f"{receipt.tax}")]
-    rows += [(f"total {receipt.currency}", "", f"{receipt.total}")]
-    head = (f"{receipt.merchant}, {receipt.date}", "quantity", "amount")
-    data = {
-        "merchant": receipt.merchant, "date": receipt.date, "currency": receipt.currency, "total": receipt.total,
-        "tax": receipt.tax, "items": [[item.name, item.quantity, item.amount] for item in receipt.items],
-        "double": answered.is_double,
-    }  # fmt: skip
-    show(data, table(head, rows, right=(1, 2)), output)
+    reader = _reader(stack)
+    waits = wait if wait is not None else bool(within or job) or reader.answers_soon()
+    limit = (within or None) if waits else 0.0
+    _ask(
+        lambda sent: reader.read(made, wait_seconds=limit, job_id=job, sent=sent),
+        job, str(picture), stack, output, waits=waits,
+    )  # fmt: skip
+
+
+@app.command()
+@command
+def job(
+    job_id: Annotated[str, typer.Argument(metavar="JOB", help="its id, as `invoke` said it")],
+    *,
+    stack: Stack = "dev",
+    wait: Annotated[bool, typer.Option("--wait", help="wait for the answer")] = False,
+    within: Within = 0.0,
+    output: Out = Output.TABLE,
+) -> None:
+    """Ask again for a receipt that is being analysed, and print it once it is there. Sends nothing."""
+    reader, waits = _reader(stack), wait or bool(within)
+    limit = (within or None) if waits else 0.0
+    _ask(
+        lambda _: reader.again(job_id, wait_seconds=limit), job_id, job_id, stack, output, waits=waits
+    )  # fmt: skip
+
+
+@app.command()
+@command
+def cancel(
+    job_id: Annotated[str, typer.Argument(metavar="JOB", help="its id, as `invoke` said it")],
+    *,
+    stack: Stack = "dev",
+    yes: Yes = False,
+) -> None:
+    """Take a job out of the queue, or stop it. What ended is left as it is."""
+    jobs = _reader(stack).jobs
+    found = jobs.status(job_id)
+    if found is None:
+        raise TerraceError(Fault(job_id, FORGOTTEN, "Look at the id"))
+    if found.status.ended:
+        err.print(f"{job_id} has ended already: {found.status.value}", markup=False)
+        return
+    confirm(f"Cancel job {job_id}, which is {found.status.value}?", yes=yes)
+    err.print(f"{job_id} is {jobs.cancel(job_id).status.value}", markup=False)
 
 
 @app.command()
@@ -249,7 +280,7 @@ def bill(
     beside them and are in no budget here.
     """
     naming, region, found = _given(stack)
-    api, _ = clients(naming, found, region=region, transport=HttpxTransport())
+    api, _ = clients(naming, found, region=region, transport=_transport())
     now, endpoint = datetime.now(UTC), found.plan.endpoint_id
     records = api.billing(start=now - timedelta(days=days), end=now, endpoint_id=endpoint)
     count, hours = counted(S3Store(found.bucket, region).load()[0]), []
@@ -387,17 +418,75 @@ def _fill(parameter: str, what: str, region: str, stack: str) -> None:
     err.print(f"{parameter} is set", markup=False)
 
 
-def _goes_on(picture: Path, stack: str, job: str) -> NoReturn:
+def _reader(stack: str) -> Reader:
+    naming, region, found = _given(stack)
+    _, jobs = clients(naming, found, region=region, transport=_transport())
+    return Reader(jobs, load(), found.policy.cold_start_seconds, found.policy.zone)
+
+
+def _again(stack: str, job: str) -> str:
+    return f"scripts/gpu.py job {job} -s {stack}"
+
+
+def _ask(
+    ask: Callable[[Callable[[str], None]], Pending | Answered],
+    job: str,
+    what: str,
+    stack: str,
+    output: Output,
+    *,
+    waits: bool,
+) -> None:
+    """Prints what comes of it, or how to ask again; `ask` tells a job's id before it waits."""
+    at_work = [job]
+    with step("receipt", "a worker reads it; a cold start takes minutes" if waits else "asking"):
+        try:
+            found = ask(at_work.append)
+        except KeyboardInterrupt:
+            _goes_on(stack, at_work[-1])
+    if isinstance(found, Answered):
+        _print(found, what, stack, output)
+        return
+    if waits:
+        _goes_on(stack, found.job_id)
+    data = {"job": found.job_id, "status": found.said}
+    show(data, table(("", ""), list(data.items()), right=()), output)
+    err.print(f"Ask again: {_again(stack, found.job_id)}", markup=False, soft_wrap=True)
+
+
+def _print(answered: Answered, what: str, stack: str, output: Output) -> None:
+    """The receipt, or why there is none; the record is written either way."""
+    if answered.job.error == FORGOTTEN:
+        raise TerraceError(Fault(answered.job.id, FORGOTTEN, "Send the picture again"))
+    Records(RECORDS / f"{stack}.records.jsonl").add(answered.record)
+    if answered.is_double:
+        err.print("The answer is the double's: no model has looked at this picture", markup=False)
+    receipt, verdict = answered.reading.receipt, answered.reading.verdict
+    if receipt is None:
+        if answered.is_double and verdict is Verdict.NOT_JSON:
+            err.print(f"It says: {answered.text}", markup=False, soft_wrap=True)
+        raise TerraceError(Fault(what, f"was not read ({verdict}): {answered.reading.why}", "Look at it"))
+    head = (f"{receipt.merchant}, {receipt.date}", "quantity", "amount")
+    data = {**receipt.as_data(), "double": answered.is_double}
+    show(data, table(head, receipt.rows(), right=(1, 2)), output)
+
+
+def _goes_on(stack: str, job: str) -> NoReturn:
     """Ends with how to get the answer of a job that goes on without us."""
-    said = f"It goes on without us. Look again: scripts/gpu.py invoke {picture} -s {stack} --job {job}"
+    said = f"Job {job} is being analysed and goes on without us. Ask again: {_again(stack, job)}"
     if not job:
         said = "\nInterrupted while it was sent: it may be at work. The same command sends it a second time."
     err.print(said, markup=False, soft_wrap=True)
     raise typer.Exit(Exit.INTERRUPTED)
 
 
+def _transport() -> HttpxTransport:
+    """Connections until the command's end."""
+    return CONNECTIONS.enter_context(HttpxTransport())
+
+
 def _api(naming: Naming, region: str) -> RunPod:
-    return RunPod(Caller(HttpxTransport(), find_key(naming.parameter(*KEY_PARAMETER), region=region)))
+    return RunPod(Caller(_transport(), find_key(naming.parameter(*KEY_PARAMETER), region=region)))
 
 
 def _given(stack: str) -> tuple[Naming, str, Given]:

@@ -186,15 +186,16 @@ def fault(
 @app.command()
 @command
 def receipt(
-    directory: Annotated[Path, typer.Argument(help="where the picture is written", file_okay=False)],
+    directory: Annotated[Path, typer.Argument(help="where the pictures are written", file_okay=False)],
 ) -> None:
-    """Draw a made-up receipt for `scripts/gpu.py invoke`: the one with which the RunPod double answers."""
-    from embedded.runpod import samples
+    """Draw made-up receipts for `scripts/gpu.py invoke`: those that the RunPod double knows and answers."""
+    from embedded.runpod import pictures, samples
 
-    name = next(iter(samples.SAMPLES))
     directory.mkdir(parents=True, exist_ok=True)
-    samples.draw(name, directory / f"{name}.png")
-    err.print(f"{directory / name}.png: now scripts/gpu.py invoke {directory / name}.png", markup=False)
+    for name, sample in samples.SAMPLES.items():
+        pictures.draw(name, directory / f"{name}.png")
+        err.print(f"{directory / name}.png: {sample.shows}", markup=False, soft_wrap=True)
+    err.print(f"Now scripts/gpu.py invoke {directory / name}.png", markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from embedded.aws import pickling
-from embedded.runpod import samples
+from embedded.runpod import pictures, samples
 from embedded.runpod.befalls import strike
 from embedded.runpod.server import Clocked, RunPodServer
 
@@ -107,5 +107,5 @@ class KeptRunPod:
         except Exception:  # noqa: BLE001 of another version, or damaged: nothing real is lost
             _log.warning("%s cannot be understood: the RunPod double begins empty", self._path)
         made = Clocked()
-        made.habits.answer = samples.answers({})
+        made.habits.answer = samples.answers(pictures.known)
         return made

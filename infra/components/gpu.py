@@ -176,6 +176,7 @@ class _Session:
 
     def make(self) -> Endpoint:
         """A new endpoint; after a lost answer it is looked for before anything is said."""
+        self._refuse_other_cards()
         body = bodies.create_body(
             self.spec, self.envelope.first(), secrets=self.secrets(), registry=self.registry()
         )
@@ -202,6 +203,8 @@ class _Session:
             body["env"] = {**self.spec["env"], **secrets}
         if workers := self._workers_to_send(endpoint, fresh=fresh):
             body["workers"] = workers
+        if "gpu" in body:
+            self._refuse_other_cards()
         if body:
             self.api.patch(endpoint.id, body)
             endpoint = self._read_back(endpoint.id)
@@ -268,6 +271,13 @@ class _Session:
                 "Make it: scripts/gpu.py registry NAME USER",
             )
         )
+
+    def _refuse_other_cards(self) -> None:
+        """A pool may have changed since its cards were written down: "L4" must mean L4."""
+        listed = {each.id: each.pool for each in self.api.gpu_types()}
+        if said := bodies.other_cards(self.spec, listed):
+            remedy = "Change gpu in runpod/endpoint.yaml, and POOLS in infra/core/gpu/platform.py"
+            raise TerraceError(*(Fault("RunPod's catalogue", each, remedy) for each in said))
 
     def _workers_to_send(self, endpoint: Endpoint, *, fresh: bool) -> Props | None:
         outside = bodies.outside(self.envelope, endpoint.body)

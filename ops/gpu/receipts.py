@@ -86,6 +86,18 @@ class Receipt:
     tax_included: bool
     total: Decimal
 
+    def rows(self) -> list[tuple[str, str, str]]:
+        """For a table: lines, tax, total."""
+        listed = [(item.name, f"{item.quantity}", f"{item.amount}") for item in self.items]
+        tax = "tax" + (" (in the items)" if self.tax_included else "")
+        return [*listed, (tax, "", f"{self.tax}"), (f"total {self.currency}", "", f"{self.total}")]
+
+    def as_data(self) -> dict[str, Any]:
+        """Plain values; numbers stay exact."""
+        items = [[item.name, item.quantity, item.amount] for item in self.items]
+        named = ("merchant", "date", "currency", "total", "tax", "tax_included")
+        return {**{name: getattr(self, name) for name in named}, "items": items}
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:

@@ -70,41 +70,57 @@ def quantile(values: Sequence[float], share: float) -> float | None:
     return ordered[max(0, -int(-len(ordered) * share // 1) - 1)]
 
 
+WIDTH, HEIGHT, LEFT, TOP, BOTTOM, LEGEND = 640, 320, 50, 52, 40, 160
+WIDEST_BAR, MOST_LABELS = 60.0, 14
+
+
 def chart(records: Sequence[Record]) -> str:
-    """An SVG: requests of each day by verdict, stacked."""
+    """An SVG: requests of each day by verdict, stacked, with the day's share of good ones above it."""
     days = sorted({each.at[:10] for each in records})
     kinds = [each.value for each in Verdict if any(r.verdict is each for r in records)]
     counts = Counter((each.at[:10], each.verdict.value) for each in records)
-    most = max((sum(counts[day, kind] for kind in kinds) for day in days), default=1)
-    width, height, left, bottom = 640, 320, 50, 40
-    step = (width - left - 160) / max(1, len(days))
+    totals = Counter(each.at[:10] for each in records)
+    most = max(totals.values(), default=1)
+    floor, tall = HEIGHT - BOTTOM, HEIGHT - BOTTOM - TOP
+    step = min(WIDEST_BAR, (WIDTH - LEFT - LEGEND) / max(1, len(days)))
+    every = -(-len(days) // MOST_LABELS) or 1
+    good = sum(counts[day, Verdict.OK.value] for day in days)
+    said = f"Receipts read, by day and verdict: {good} of {len(records)} ok"
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
-        f'font-size="11"><title>Receipts read, by day and verdict</title>'
-        f'<rect width="{width}" height="{height}" fill="white"/>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
+        f'font-size="11"><title>{said}</title><rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>'
+        f'<text x="{LEFT}" y="20" font-size="13">{said}</text>'
     ]
+    # No line between whole numbers: half a receipt is none.
+    for value in sorted({0, most // 2, most}):
+        y = floor - value / most * tall
+        parts.append(
+            f'<line x1="{LEFT}" x2="{WIDTH - LEGEND}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>'
+            f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{value}</text>'
+        )
     for index, day in enumerate(days):
-        level = float(height - bottom)
+        x, level = LEFT + index * step, float(floor)
         for kind in kinds:
-            tall = counts[day, kind] / most * (height - bottom - 20)
-            level -= tall
+            part = counts[day, kind] / most * tall
+            level -= part
             parts.append(
-                f'<rect x="{left + index * step + 2:.1f}" y="{level:.1f}" width="{max(1, step - 4):.1f}" '
-                f'height="{tall:.1f}" fill="{_colour(kind)}"><title>{day} {escape(kind)}: {counts[day, kind]}'
-                "</title></rect>"
+                f'<rect x="{x + 2:.1f}" y="{level:.1f}" width="{max(1.0, step - 4):.1f}" height="{part:.1f}" '
+                f'fill="{_colour(kind)}"><title>{day} {escape(kind)}: {counts[day, kind]}</title></rect>'
             )
-        parts.append(
-            f'<text x="{left + index * step + step / 2:.1f}" y="{height - bottom + 14}" text-anchor="middle">'
-            f"{day[5:]}</text>"
-        )
+        texts = [(floor + 14.0, day[5:])] if index % every == 0 else []
+        if every == 1:
+            texts.append((level - 4, f"{100 * counts[day, Verdict.OK.value] // totals[day]} %"))
+        parts += [
+            f'<text x="{x + step / 2:.1f}" y="{y:.1f}" font-size="9" text-anchor="middle">{text}</text>'
+            for y, text in texts
+        ]
     for index, kind in enumerate(kinds):
-        y = 30 + 18 * index
+        y = TOP + 10 + 18 * index
         parts.append(
-            f'<rect x="{width - 150}" y="{y - 9}" width="10" height="10" fill="{_colour(kind)}"/>'
-            f'<text x="{width - 134}" y="{y}">{escape(kind)}</text>'
+            f'<rect x="{WIDTH - LEGEND + 10}" y="{y - 9}" width="10" height="10" fill="{_colour(kind)}"/>'
+            f'<text x="{WIDTH - LEGEND + 26}" y="{y}">{escape(kind)}</text>'
         )
-    parts.append(f'<text x="8" y="24">{most}</text><text x="8" y="{height - bottom}">0</text></svg>')
-    return "".join(parts)
+    return "".join([*parts, "</svg>"])
 
 
 def _colour(kind: str) -> str:

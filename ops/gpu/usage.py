@@ -18,7 +18,7 @@ from typing import Any
 from infra.clients.calling import LimitedError, LostAnswerError, RejectedError, RunPodError
 from infra.clients.runpod_jobs import Job, JobPolicy, Jobs
 from infra.core.gpu.definition import Definition
-from infra.core.gpu.platform import JobStatus
+from infra.core.gpu.platform import JobStatus, WorkerStatus
 from infra.host.box.gpu.inferences import parse
 from ops.gpu.images import Picture
 from ops.gpu.receipts import PROMPT, SCHEMA, Reading, Verdict, read
@@ -150,20 +150,34 @@ class Reader:
         With `job_id` it was sent before and is only waited for. `sent` hears the job's id before the waiting begins:
         whoever is interrupted then can look again, and sends nothing twice.
         """
-        limit = self.deadline_seconds if wait_seconds is None else wait_seconds
         pixels = picture.width * picture.height
         if job_id:
-            found = self.fetch(Pending(job_id), pixels)
-            if isinstance(found, Answered):
-                return found
-            job = Job(job_id, JobStatus.IN_QUEUE)
-        else:
-            try:
-                job = self.jobs.run(self.payload(picture), self.policy)
-            except (LostAnswerError, RejectedError, LimitedError) as error:
-                job = Job("", JobStatus.FAILED, error=str(error))
-                return self._answered(job, pixels, unsent=_UNSENT[type(error)])
+            return self.again(job_id, pixels=pixels, wait_seconds=wait_seconds)
+        try:
+            job = self.jobs.run(self.payload(picture), self.policy)
+        except (LostAnswerError, RejectedError, LimitedError) as error:
+            job = Job("", JobStatus.FAILED, error=str(error))
+            return self._answered(job, pixels, unsent=_UNSENT[type(error)])
         sent(job.id)
+        return self._waited(job, pixels, wait_seconds)
+
+    def again(self, job_id: str, *, pixels: int = 0, wait_seconds: float | None = None) -> Pending | Answered:
+        """Looks at a job that was sent before, and waits for it; with a wait of 0 it looks once. Sends nothing.
+
+        `pixels` are those of its picture, for the record; 0 where nobody knows.
+        """
+        found = self.fetch(Pending(job_id), pixels)
+        if isinstance(found, Answered):
+            return found
+        return self._waited(Job(job_id, JobStatus.IN_QUEUE), pixels, wait_seconds)
+
+    def answers_soon(self) -> bool:
+        """Whether a worker is ready: otherwise an answer takes a cold start, and `submit` is the way."""
+        workers = self.jobs.health().workers
+        return workers[WorkerStatus.IDLE] + workers[WorkerStatus.RUNNING] > 0
+
+    def _waited(self, job: Job, pixels: int, wait_seconds: float | None) -> Pending | Answered:
+        limit = self.deadline_seconds if wait_seconds is None else wait_seconds
         job = self.jobs.wait_for(job, deadline_seconds=limit)
         return self._answered(job, pixels) if job.status.ended else Pending(job.id)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from embedded.runpod import samples
+from embedded.runpod import pictures
 from embedded.runpod.server import RunPodServer
 
 from .conftest import ROOT, Project
@@ -90,8 +90,8 @@ def test_a_life_of_an_endpoint(bare: Project, runpod: RunPodServer, tmp_path: Pa
     assert code == 0, said
     code, out, said = script(project, "run", "--rounds", "1")
     assert endpoint.body["workers"]["min"] == 1, said
-    samples.draw("cafe", tmp_path / "receipt.png")
-    code, out, said = script(project, "invoke", str(tmp_path / "receipt.png"), "--output", "json")
+    pictures.draw("cafe", tmp_path / "receipt.png")
+    code, out, said = script(project, "invoke", str(tmp_path / "receipt.png"), "--wait", "--output", "json")
     assert code == 0, said
     assert json.loads(out)["total"] == "15500"
     assert "the double's" in said
@@ -101,12 +101,12 @@ def test_a_life_of_an_endpoint(bare: Project, runpod: RunPodServer, tmp_path: Pa
 
     # A wait that is too short sends nothing twice: the same job is looked at again.
     runpod.double.habits.execution_seconds = 250.0
-    code, out, said = script(project, "invoke", str(tmp_path / "receipt.png"), "--wait", "1")
+    code, out, said = script(project, "invoke", str(tmp_path / "receipt.png"), "--within", "1")
     assert code == 5, said
     sent = [path for _, path, _ in runpod.double.requests if path.endswith("/run")]
-    job = said.split("--job ")[1].split()[0]
-    code, out, said = script(project, "invoke", str(tmp_path / "receipt.png"), "--wait", "1", "--job", job)
-    assert job in said
+    job = said.split("gpu.py job ")[1].split()[0]
+    code, out, said = script(project, "job", job, "--output", "json")
+    assert json.loads(out) == {"job": job, "status": "being analysed"}, said
     assert [path for _, path, _ in runpod.double.requests if path.endswith("/run")] == sent
 
     # Off is asked for by name, and then it is gone.

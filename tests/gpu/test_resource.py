@@ -8,6 +8,7 @@ from typing import Any
 import dill
 import pytest
 
+from embedded.runpod import control
 from embedded.runpod.faults import FaultName
 from embedded.runpod.server import RunPodServer
 from infra.components import gpu as component
@@ -15,8 +16,9 @@ from infra.components.gpu import EndpointProvider
 from infra.core.errors import TerraceError
 from infra.core.gpu import bodies
 from infra.core.gpu.modes import Wanted
+from infra.core.gpu.platform import POOLS
 
-from .support import KEY, definition, envelope
+from .support import KEY, definition, envelope, raw_definition
 
 PROVIDER = EndpointProvider()
 
@@ -88,6 +90,27 @@ def test_an_endpoint_that_stood_before_is_taken_over_and_brought_to_what_is_want
     assert first == second
     assert outs["spec"]["flashboot"] == "FLASHBOOT"
     assert served.double.endpoints[0].body["timeout"] == 300_000
+
+
+@pytest.mark.parametrize(
+    ("cards", "said"),
+    [
+        (("NVIDIA L4", "NVIDIA RTX A5000", "NVIDIA GeForce RTX 3090", "NVIDIA X9"), "NVIDIA X9 too"),
+        (("NVIDIA RTX A5000", "NVIDIA GeForce RTX 3090"), "no NVIDIA L4 any more"),
+    ],
+)
+def test_where_a_pool_holds_other_cards_than_were_written_down_nothing_is_made_or_moved(
+    served: RunPodServer, monkeypatch: pytest.MonkeyPatch, cards: tuple[str, ...], said: str
+) -> None:
+    before = inputs(gpu={**raw_definition()["gpu"], "min_cuda": "13.1"})
+    id_, state = made(before)
+    monkeypatch.setattr(control, "POOLS", {**POOLS, "AMPERE_24": cards})
+    with pytest.raises(TerraceError, match=said):
+        PROVIDER.update(id_, state, inputs())
+    PROVIDER.delete(id_, state)
+    with pytest.raises(TerraceError, match=said):
+        made()
+    assert served.double.endpoints == []
 
 
 def test_two_of_a_name_are_refused_with_their_ids(served: RunPodServer) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -15,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from embedded.runpod import samples
+from embedded.runpod import hangul, pictures, samples
 from embedded.runpod.faults import FaultName
 from infra.clients.calling import ONCE
 from infra.core.errors import TerraceError
@@ -29,7 +28,7 @@ from ops.gpu.usage import FORGOTTEN, Answered, Pending, Reader, Records, sampled
 from .support import NOW, Bench, bench, definition
 
 TODAY = date(2026, 11, 21)
-CAFE = json.dumps(samples.SAMPLES["cafe"])
+CAFE = json.dumps(samples.SAMPLES["cafe"].answer)
 PIXELS = 1_003_520
 
 
@@ -42,17 +41,55 @@ def reader(made: Bench, wanted: Wanted = Wanted.FLEX) -> Reader:
 def photo(tmp_path: Path) -> Path:
     """A picture of the cafe's receipt, known to the double."""
     path = tmp_path / "receipt.png"
-    samples.draw("cafe", path)
+    pictures.draw("cafe", path)
     return path
 
 
 @pytest.mark.parametrize("name", list(samples.SAMPLES))
-def test_the_samples_are_receipts_that_add_up(name: str) -> None:
-    assert read(json.dumps(samples.SAMPLES[name]), finish_reason="stop", today=TODAY).verdict is Verdict.OK
+def test_each_sample_is_drawn_sent_known_again_and_judged(name: str, tmp_path: Path) -> None:
+    made = bench()
+    made.double.habits.answer = samples.answers(pictures.known)
+    pictures.draw(name, tmp_path / "receipt.png")
+    found = reader(made).read(prepare(tmp_path / "receipt.png", largest_pixels=PIXELS))
+    assert isinstance(found, Answered)
+    assert found.is_double
+    bad = {"miscounted": Verdict.SUM, "torn": Verdict.CUT_OFF}
+    assert found.reading.verdict is bad.get(name, Verdict.OK)
+    if found.reading.receipt is not None:
+        assert found.reading.receipt.merchant == samples.SAMPLES[name].answer["merchant"]
+
+
+def test_a_sample_is_known_again_whatever_its_size_and_compression_and_is_no_other(tmp_path: Path) -> None:
+    for name in samples.SAMPLES:
+        picture = pictures.drawn(name)
+        for changed in (picture.resize((210, 300)), picture.convert("L").resize((1200, 1300))):
+            changed.save(tmp_path / "changed.jpg", quality=60)
+            payload = reader(bench()).payload(prepare(tmp_path / "changed.jpg", largest_pixels=PIXELS))
+            assert pictures.known(payload) == name
+
+
+def test_of_a_picture_that_it_does_not_know_the_double_says_so(tmp_path: Path) -> None:
+    made = bench()
+    made.double.habits.answer = samples.answers(pictures.known)
+    upside_down = pictures.drawn("cafe").transpose(Image.Transpose.ROTATE_180)
+    for picture in (Image.new("RGB", (420, 336), "white"), upside_down):
+        picture.save(tmp_path / "other.png")
+        found = reader(made).read(prepare(tmp_path / "other.png", largest_pixels=PIXELS))
+        assert isinstance(found, Answered)
+        assert found.reading.verdict is Verdict.NOT_JSON
+        assert found.text == samples.UNKNOWN
+    assert pictures.known({"input": 1}) == ""
+
+
+def test_every_letter_of_hangul_has_its_lines_inside_its_box() -> None:
+    for code in range(hangul.FIRST, hangul.LAST + 1, 7):
+        drawn = list(hangul.lines(chr(code)))
+        assert len(drawn) >= 2
+        assert all(-0.01 <= x <= 1.01 and -0.01 <= y <= 1.01 for line in drawn for x, y in line)
 
 
 def broken(**changes: Any) -> str:
-    return json.dumps({**samples.SAMPLES["cafe"], **changes})
+    return json.dumps({**samples.SAMPLES["cafe"].answer, **changes})
 
 
 @pytest.mark.parametrize(
@@ -128,7 +165,7 @@ def test_a_receipt_is_read_through_a_cold_start_and_leaves_a_record_without_its_
 ) -> None:
     made = bench()
     picture = prepare(photo, largest_pixels=PIXELS)
-    made.double.habits.answer = samples.answers({hashlib.sha256(picture.content).hexdigest(): "cafe"})
+    made.double.habits.answer = samples.answers(pictures.known)
     answered = reader(made).read(picture)
     assert isinstance(answered, Answered)
     assert answered.is_double
@@ -144,7 +181,7 @@ def test_a_receipt_is_read_through_a_cold_start_and_leaves_a_record_without_its_
 
 def test_in_flex_the_normal_answer_is_being_analysed_and_the_result_is_fetched_later(photo: Path) -> None:
     made = bench()
-    made.double.habits.answer = samples.answers({})
+    made.double.habits.answer = samples.answers(pictures.known)
     asked = reader(made)
     picture = prepare(photo, largest_pixels=PIXELS)
     pending = asked.submit(picture)
@@ -162,7 +199,7 @@ def test_whoever_was_interrupted_looks_again_at_the_same_job_and_is_recorded_onc
     photo: Path, tmp_path: Path
 ) -> None:
     made, asked = bench(), []
-    made.double.habits.answer = samples.answers({})
+    made.double.habits.answer = samples.answers(pictures.known)
     asks, picture = reader(made), prepare(photo, largest_pixels=PIXELS)
 
     def interrupted(job_id: str) -> None:
@@ -261,7 +298,7 @@ def test_sampling_is_a_share_and_stays_the_same_for_a_receipt() -> None:
 
 def test_a_week_of_records_becomes_a_report_with_a_chart(photo: Path) -> None:
     made = bench()
-    made.double.habits.answer = samples.answers({})
+    made.double.habits.answer = samples.answers(pictures.known)
     found = reader(made).read(prepare(photo, largest_pixels=PIXELS))
     assert isinstance(found, Answered)
     records = [
@@ -279,5 +316,10 @@ def test_a_week_of_records_becomes_a_report_with_a_chart(photo: Path) -> None:
     drawn = chart(records)
     assert drawn.startswith("<svg")
     assert drawn.count("<rect") == 1 + 14 + 2
+    assert "6 of 7 ok" in drawn
+    assert drawn.count(">100 %<") == 6
+    month = [replace(records[0], at=f"2026-09-{day:02d}T12:00:00+00:00") for day in range(1, 29)]
+    assert chart(month).count(">09-") == 14
+    assert chart([]).startswith("<svg")
     assert report([]).ok_share is None
     assert NOW

@@ -12,7 +12,7 @@ from typing import Any
 
 from infra.core.gpu.definition import Definition
 from infra.core.gpu.modes import Envelope, Workers
-from infra.core.gpu.platform import EndpointType, Scaler
+from infra.core.gpu.platform import POOLS, EndpointType, Scaler
 
 Body = dict[str, Any]
 
@@ -161,6 +161,22 @@ def standing(wanted: Body, live: Mapping[str, Any], *, secrets: Sequence[str]) -
 def selection(wanted: Body) -> Body:
     """The PATCH that restates which cards are meant, where another PATCH has dropped the exclusions."""
     return {"gpu": wanted["gpu"]}
+
+
+def other_cards(wanted: Body, listed: Mapping[str, str | None]) -> list[str]:
+    """Why the catalogue's cards (pools by their ids) are not those that are meant; nothing where they are.
+
+    A pool that the catalogue does not list at all says nothing.
+    """
+    gpu = wanted["gpu"]
+    found = []
+    for pool in gpu["pools"]:
+        meant = set(POOLS[pool]) - set(gpu["excludedTypes"])
+        live = {card for card, of in listed.items() if of == pool}
+        others = sorted(live - set(POOLS[pool]) - set(gpu["excludedTypes"]))
+        found += [f"pool {pool} holds {card} too, which is not excluded" for card in others]
+        found += [f"pool {pool} has no {card} any more" for card in sorted(meant - live) if live]
+    return found
 
 
 def lost_exclusions(wanted: Body, live: Mapping[str, Any]) -> list[str]:

@@ -75,7 +75,7 @@ POOLS: dict[str, tuple[str, ...]] = {
     "AMPERE_48": ("NVIDIA A40", "NVIDIA RTX A6000"),
     "ADA_48_PRO": ("NVIDIA L40S", "NVIDIA L40", "NVIDIA RTX 6000 Ada Generation"),
 }
-"""The GPU types of the pools that fit this model (docs, GPU pools); the catalogue is asked again before an `up`."""
+"""The GPU types of the pools that fit this model (docs, GPU pools); the catalogue is asked before they are set."""
 
 IDLE_TIMEOUT_SECONDS = (1, 3600)
 """The range of `workers.idleTimeout` (API, EndpointWorkers)."""
