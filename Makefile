@@ -23,11 +23,18 @@ check: setup ## format, lint, types
 	$(BIN)/mypy
 	$(BIN)/ty check
 
-audit: setup ## zizmor over the workflows, checkov over the program
+audit: setup .local/bin/actionlint ## actionlint and zizmor over the workflows, checkov over the program
 	@$(BIN)/uv venv --quiet --allow-existing .venv-audit
 	@$(BIN)/uv pip sync --quiet --require-hashes --python .venv-audit/bin/python requirements/audit.txt
+	.local/bin/actionlint -shellcheck .venv-audit/bin/shellcheck
 	.venv-audit/bin/zizmor --offline --no-progress .github
 	$(BIN)/python scripts/policy.py audit
+
+# From its Go module, as set-up builds the engine where there is no release of it; go.sum holds what is built.
+.local/bin/actionlint: tools/actionlint/go.mod tools/actionlint/go.sum
+	@command -v go >/dev/null || { echo "actionlint is built with Go, and no \`go\` is on PATH: go.dev/doc/install" >&2; exit 1; }
+	@CGO_ENABLED=0 GOFLAGS=-mod=readonly GOWORK=off GOBIN="$(CURDIR)/.local/bin" go -C tools/actionlint install tool
+	@touch $@
 
 test: setup ## every test that needs neither real machines nor long faults
 	$(BIN)/pytest -m "not drill and not box and not matrix" -n auto $(ARGS)

@@ -63,6 +63,10 @@ def figures(_: Path) -> Iterator[Figure]:
     yield Figure(
         "  beyond the budget, worst month", f"{overshoot:.2f} $", f"{bound:.2f} $", "", "<= the bound"
     )
+    below, above = (max(each[f"counted_{side}_bill_usd"] for each in lives) for side in ("below", "above"))
+    dearest, budget = max(each["dearest_month_usd"] for each in lives), lives[0]["budget_usd"]
+    said = f"dearest month {dearest:.2f} $ of a budget of {budget:.0f} $"
+    yield Figure("  count below and above the bill, most", f"{below:.4f} $", f"{above:.2f} $", "", said)
     flips, allowed = max(each["most_flips_a_day"] for each in lives), lives[0]["flips_allowed"]
     yield Figure("  flips a day, most", f"{flips}", f"{allowed}", "", "<= what the policy allows")
     yield Figure("page", str(PLACE / "gpu.html"), "", "", "")

@@ -199,8 +199,15 @@ def _made(api: ApiServer, machines: Machines) -> Cloud:
             InstanceType="t4g.small",
             MinCount=1,
             MaxCount=1,
-            SubnetId=subnets[0],
-            SecurityGroupIds=[groups[name]],
+            # With an address of its own, as public boxes have: the authorities of RDS lie outside of the VPC.
+            NetworkInterfaces=[
+                {
+                    "DeviceIndex": 0,
+                    "SubnetId": subnets[0],
+                    "Groups": [groups[name]],
+                    "AssociatePublicIpAddress": True,
+                }
+            ],
             IamInstanceProfile={"Name": "box"},
             UserData=SERVER if name == "app" else CLIENT,
         )["Instances"][0]["InstanceId"]

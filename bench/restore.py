@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,19 +14,21 @@ import boto3
 
 from bench import projects
 from embedded.cloud import Cloud
-from infra.host.box.backup.bounds import RECOVERY_POINT_SECONDS
+from infra.host.box.backup.bounds import ARCHIVE_TIMEOUT_SECONDS, RECOVERY_POINT_SECONDS
 from ops import restore
 from ops.adapters.drills import S3Kits, ScratchStacks, SsmShell, StackMetrics
-from tests.boxes_restore.support import REGION, Machine
+from tests.boxes_restore.support import REGION, WRITER, Machine, restored
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "terrace"
 RECEIPTS = 20_000
+CUTS = 3
+POSTGRESQL = "postgresql@17-main"
 Row = tuple[str, str, str, str, str]
 """The fields of a `Figure`: what, measured, against, ratio, target."""
 
 
 def figures(directory: Path) -> Iterator[Row]:
-    """One drill over a database of 20 000 receipts with vectors; about three minutes on an idle machine."""
+    """A drill over 20 000 receipts with vectors, three minutes on an idle machine; then cuts of power."""
     with Cloud(directory / "cloud", cache=CACHE, boxes=True) as cloud:
         if cloud.machines is None:
             yield "restore drill", "-", "", "", f"no boxes: {cloud.without_boxes}"
@@ -75,6 +78,39 @@ def figures(directory: Path) -> Iterator[Row]:
             f"{RECOVERY_POINT_SECONDS} s",
             f"{age / RECOVERY_POINT_SECONDS:.2f}",
             f"≤ {RECOVERY_POINT_SECONDS} s",
+        )
+        yield from power_cuts(box)
+
+
+def power_cuts(box: Machine, cuts: int = CUTS) -> Iterator[Row]:
+    """The plug is pulled at random times under write load, the box's own timers at work; seven minutes each.
+
+    The database stays down after each cut, so that the bucket holds what it held at the cut and nothing more.
+
+    Raises:
+        RuntimeError: a row acknowledged more than the recovery point before the cut is not in the restore.
+    """
+    box.run("systemctl start terrace-backup-watch.timer")
+    for number in range(1, cuts + 1):
+        box.run(WRITER)
+        time.sleep(RECOVERY_POINT_SECONDS + random.uniform(10, ARCHIVE_TIMEOUT_SECONDS))  # noqa: S311 no secret
+        box.run(f"systemctl mask {POSTGRESQL}")
+        cut = time.time()
+        box.power_cut()
+        told = box.acknowledged()
+        with restored(box):
+            held = set(map(int, box.sql("select n from acknowledged", port=5433).split()))
+        box.run(f"systemctl unmask {POSTGRESQL}; systemctl start {POSTGRESQL}")
+        older = {each for each, at in told.items() if cut - at > RECOVERY_POINT_SECONDS}
+        if not older or not older <= held:
+            raise RuntimeError(f"{len(older - held)} of {len(older)} rows that had to be restored were not")
+        age = cut - max(at for each, at in told.items() if each in held)
+        yield (
+            f"power cut {number} under load: age of the newest row restored",
+            f"{age:.1f} s",
+            f"{RECOVERY_POINT_SECONDS} s",
+            f"{age / RECOVERY_POINT_SECONDS:.2f}",
+            f"≤ {RECOVERY_POINT_SECONDS} s; 0 of {len(older)} older rows lost, {len(told)} acknowledged",
         )
 
 

@@ -28,6 +28,8 @@ from embedded.runpod.server import RunPodServer
 HTTP, HTTPS = 80, 443
 RUNPOD = IPv4Address("169.254.169.249")
 """Where boxes find the double of RunPod."""
+TRUSTSTORE = IPv4Address("169.254.169.248")
+"""Where boxes find what AWS publishes outside of its regions: no endpoint of a VPC leads there."""
 ENVIRONMENT = {"AWS_ENDPOINT_URL": f"http://{boxes.ENDPOINT}", "RUNPOD_API_URL": f"http://{RUNPOD}"}
 """What every service of every box gets."""
 
@@ -43,7 +45,9 @@ def resolve(_vpc: str, name: str, kind: str) -> boxes.Reply | None:
     """What the resolver of boxes says of the names that the cloud stands in for; None for any other."""
     if name.lower() in acme.NAMES:
         return boxes.Reply((boxes.Record("A", str(acme.ADDRESS)),) if kind == "A" else ())
-    if not _S3.fullmatch(name.lower()) and name.lower() != RDS_AUTHORITIES:
+    if name.lower() == RDS_AUTHORITIES:
+        return boxes.Reply((boxes.Record("A", str(TRUSTSTORE)),) if kind == "A" else ())
+    if not _S3.fullmatch(name.lower()):
         return None
     return boxes.Reply((boxes.Record("A", str(boxes.ENDPOINT)),) if kind == "A" else ())
 
@@ -58,7 +62,12 @@ def serve(host: boxes.Host, api: ApiServer, directory: Path) -> None:
     api.listen_on(
         host.listen(boxes.ENDPOINT, HTTPS),
         admin=False,
-        tls=context(directory, "s3", [*_s3_names(), RDS_AUTHORITIES]),
+        tls=context(directory, "s3", _s3_names()),
+    )
+    api.listen_on(
+        host.listen(TRUSTSTORE, HTTPS),
+        admin=False,
+        tls=context(directory, "truststore", [RDS_AUTHORITIES]),
     )
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from infra.core.errors import Fault, TerraceError
 from infra.core.transition import Standing
+from ops.climb.steps import Words
 from ops.report.findings import MANDATORY, Finding
 from ops.report.plan import GUARD
 from ops.report.plan import Plan as Proposed
@@ -41,14 +42,22 @@ class Planner(Protocol):
         """Does what was saved."""
 
 
+class Climbs(Protocol):
+    """The climbs' plans, and which of their steps they let pass (ops/climb/carried.py)."""
+
+    def refusals(self, carries: str, before: Words, wanted: Words) -> Sequence[Fault]:
+        """Why that step may not be made under the plan that `carries` names; empty where it may."""
+
+
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a plan was made of. `step` is empty where stage and climb stay as they are."""
+    """What a plan was made of. `step` is empty where stage and climb stay as they are, `carries` names its climb."""
 
     stack: str
     revision: str
     state: str
     step: str
+    carries: str
 
 
 def place(standing: Standing | None) -> str:
@@ -73,36 +82,52 @@ def step_between(deployment: Mapping[str, Any], wanted: Standing) -> str:
     return "" if before in ("nothing", after) else f"{before} -> {after}"
 
 
-def refuse_step(deployment: Mapping[str, Any], wanted: Standing, *, carries: str = "") -> str:
-    """The step that the file asks for; refused unless `carries` names it word for word.
+def refuse_step(
+    deployment: Mapping[str, Any], wanted: Standing, *, climbs: Climbs | None = None, carries: str = ""
+) -> str:
+    """The step that the file asks for; refused unless the climb's plan that `carries` names lets it pass.
+
+    Where nothing moves on the ladder, whatever is carried is not looked at: the branch of a climb that is done.
 
     Raises:
-        RefusedError: the stack would move on the ladder and nobody said so, or another step was said.
+        RefusedError: the stack would move on the ladder, and no plan lets it; every reason of the plan's is in it.
     """
-    step = step_between(deployment, wanted)
-    if step != carries.strip():
-        before = place(standing_of(deployment))
+    step, before = step_between(deployment, wanted), standing_of(deployment)
+    if not step or before is None:
+        return ""
+    says = f"the stack stands at {place(before)}, its file says {place(wanted)}"
+    if climbs is None or not carries.strip():
         raise RefusedError(
             Fault(
                 "terrace:stage",
-                f"the stack stands at {before}, its file says {place(wanted)}"
-                + (f", and the step that was approved is {carries!r}" if carries else ""),
-                f"Climb with scripts/scale_up.py, or name the step of an approved plan: --carries '{step}'"
-                if step
-                else "Nothing moves on the ladder: leave --carries out",
+                says,
+                "Climb with scripts/scale_up.py, or carry the climb's plan: --carries ID",
             )
+        )
+    if faults := climbs.refusals(carries, _words(before), _words(wanted)):
+        raise RefusedError(
+            Fault("terrace:stage", f"{says}, and {carries.strip()} does not let it", "See below"), *faults
         )
     return step
 
 
-def step_findings(proposed: Proposed, *, carries: str = "") -> list[Finding]:
+def _words(standing: Standing) -> Words:
+    return Words(standing.stage, standing.climb_to, standing.climb_phase, standing.kept)
+
+
+def step_findings(proposed: Proposed, *, climbs: Climbs | None = None, carries: str = "") -> list[Finding]:
     """The same question of a preview, as a finding beside the others, so that the report still says all else."""
     guard = next((each for each in proposed.changes if each.resource.token == GUARD), None)
     if guard is None or guard.before is None or guard.after is None:
         return []
     before, wanted = (Standing.from_inputs(each.inputs) for each in (guard.before, guard.after))
     try:
-        refuse_step({"resources": [{"type": GUARD, "inputs": before.as_inputs()}]}, wanted, carries=carries)
+        refuse_step(
+            {"resources": [{"type": GUARD, "inputs": before.as_inputs()}]},
+            wanted,
+            climbs=climbs,
+            carries=carries,
+        )
     except RefusedError as error:
         return [
             Finding("ladder-step", "terrace", "high", guard.urn, each.what, each.remedy, MANDATORY)
@@ -125,6 +150,7 @@ def save(
     revision: str,
     wanted: Standing,
     policy_pack: Path,
+    climbs: Climbs | None = None,
     carries: str = "",
 ) -> tuple[Start, dict[str, int]]:
     """Saves a plan with the hash of the state it starts from; what it starts from, and how many operations it has.
@@ -134,11 +160,11 @@ def save(
         TerraceError: the engine or a rule refused.
     """
     before = engine.deployment()
-    step = refuse_step(before, wanted, carries=carries)
+    step = refuse_step(before, wanted, climbs=climbs, carries=carries)
     to.mkdir(parents=True, exist_ok=True)
     (to / START).unlink(missing_ok=True)
     counts = engine.save_plan(to / PLAN, policy_pack=policy_pack)
-    start = Start(stack, revision, digest(before), step)
+    start = Start(stack, revision, digest(before), step, carries.strip() if step else "")
     if digest(engine.deployment()) != start.state:
         raise RefusedError(_moved(stack))
     write(to / START, json.dumps(asdict(start), indent=2) + "\n")
@@ -153,7 +179,7 @@ def read_start(directory: Path) -> Start:
     """
     try:
         content = json.loads((directory / START).read_text(encoding="utf-8"))
-        return Start(**{name: str(content[name]) for name in ("stack", "revision", "state", "step")})
+        return Start(**{name: str(content[name]) for name in Start.__slots__})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RefusedError(
             Fault(str(directory), "holds no whole saved plan", "Make one: scripts/ci.py save")
@@ -161,12 +187,20 @@ def read_start(directory: Path) -> Start:
 
 
 def apply(
-    engine: Planner, saved: Path, *, stack: str, revision: str, wanted: Standing, policy_pack: Path
+    engine: Planner,
+    saved: Path,
+    *,
+    stack: str,
+    revision: str,
+    wanted: Standing,
+    policy_pack: Path,
+    climbs: Climbs | None = None,
 ) -> Start:
     """Applies exactly a saved plan, to exactly the state that it was made of.
 
     Raises:
-        RefusedError: another stack, another revision of the program, a state that moved, another step.
+        RefusedError: another stack, another revision of the program, a state that moved, a step whose climb's plan
+            ended, was taken back or lost its approvals since.
         TerraceError: the engine refused or failed.
     """
     start = read_start(saved)
@@ -180,7 +214,7 @@ def apply(
         faults.append(_moved(stack))
     if faults:
         raise RefusedError(*faults, summary="The saved plan does not fit; nothing was changed.")
-    refuse_step(before, wanted, carries=start.step)
+    refuse_step(before, wanted, climbs=climbs, carries=start.carries)
     engine.apply_plan(saved / PLAN, policy_pack=policy_pack)
     return start
 

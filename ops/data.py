@@ -19,7 +19,7 @@ SECONDS = 6 * 3600
 """How long a verb may take; a writer that may not be without its database so long is followed."""
 
 REFUSED_CODE, BUSY_CODE, PROPOSED_CODE = 4, 5, 10
-Verb = Literal["plan", "copy", "follow", "verify", "switch", "back", "provide"]
+Verb = Literal["plan", "copy", "follow", "verify", "switch", "back", "provide", "password"]
 
 
 class RefusedError(TerraceError):

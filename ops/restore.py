@@ -19,8 +19,9 @@ from typing import Any, Protocol
 from infra.core import metrics as m
 from infra.core.errors import Fault, TerraceError
 from infra.core.metrics import Metric
+from infra.core.naming import DRILLS
 
-PREFIX = "drill-"
+PREFIX = DRILLS
 LIFETIME_HOURS = 12
 """How long a scratch stack may stand; a drill that is killed costs no more than a box for that long."""
 

@@ -192,7 +192,8 @@ def exporter(standing: Standing) -> dict[str, Any]:
                     "aws_metric_name": key[1],
                     **({"aws_dimensions": list(dimensions)} if dimensions else {}),
                     "period_seconds": _base(part.metric),
-                    "range_seconds": max(LOOK_BACK_SECONDS, _base(part.metric)),
+                    # Twice: a rare datum that comes a little late is no missing one.
+                    "range_seconds": max(LOOK_BACK_SECONDS, 2 * _base(part.metric)),
                 },
             )
             if dimensions:
@@ -201,7 +202,13 @@ def exporter(standing: Standing) -> dict[str, Any]:
                     select[name] = sorted({*select.get(name, ()), value})
             kind = "aws_statistics" if part.statistic in OVER_TIME else "aws_extended_statistics"
             entry[kind] = sorted({*entry.get(kind, ()), part.statistic})
-    return {"region": standing.region, "metrics": [asked[key] for key in sorted(asked)]}
+    # With CloudWatch's own times a value is at least ten minutes old and an instant query sees none (the exporter's
+    # README, "Timestamps"): every rule would sleep, and `absent` would be true for ever.
+    return {
+        "region": standing.region,
+        "set_timestamp": False,
+        "metrics": [asked[key] for key in sorted(asked)],
+    }
 
 
 def rules(standing: Standing) -> dict[str, Any]:

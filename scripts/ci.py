@@ -18,7 +18,9 @@ from infra.core.naming import Naming
 from infra.core.transition import Standing
 from infra.settings import from_file, project_name
 from ops import ci, stackfile
+from ops.adapters.carried import carried
 from ops.adapters.engine import Engine
+from ops.climb.carried import Carried
 from ops.policy import PACK
 from ops.talk import Exit, command, confirm, err, fail
 
@@ -26,15 +28,20 @@ ROOT = _venv.ROOT
 app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode=None)
 Stack = Annotated[str, typer.Option("--stack", "-s", help="the stack")]
 Revision = Annotated[str, typer.Option(help="the commit that the program is at")]
-Carries = Annotated[str, typer.Option(help="the step on the ladder that was approved, word for word")]
+Carries = Annotated[
+    str, typer.Option(help="the climb whose plan lets the step pass: its branch climb/ID, or ID")
+]
+WORK_DIR = Path(os.environ.get("TERRACE_WORK_DIR") or ROOT)
 
 
 @app.command()
 @command
 def standing(*, stack: Stack = "dev", carries: Carries = "") -> None:
-    """Refuse (4) where the file wants another stage or climb than what stands, unless that step is named."""
+    """Refuse (4) where the file wants another stage or climb than what stands, unless a climb's plan lets it."""
     try:
-        step = ci.refuse_step(_engine(stack).deployment(), _wanted(stack), carries=carries)
+        step = ci.refuse_step(
+            _engine(stack).deployment(), _wanted(stack), climbs=_climbs(stack), carries=carries
+        )
     except ci.RefusedError as error:
         fail(error, Exit.BLOCKED)
     err.print(f"{stack}: {step or 'stays where it stands on the ladder'}", markup=False)
@@ -54,7 +61,7 @@ def save(
     try:
         start, counts = ci.save(
             _engine(stack), to.resolve(), stack=stack, revision=revision, wanted=wanted,
-            policy_pack=ROOT / PACK, carries=carries,
+            policy_pack=ROOT / PACK, climbs=_climbs(stack), carries=carries,
         )  # fmt: skip
     except ci.RefusedError as error:
         fail(error, Exit.BLOCKED)
@@ -76,8 +83,9 @@ def apply(
     confirm(f"Apply the plan in {saved} to {stack}?", yes=yes)
     try:
         ci.apply(
-            engine, saved.resolve(), stack=stack, revision=revision, wanted=wanted, policy_pack=ROOT / PACK
-        )
+            engine, saved.resolve(), stack=stack, revision=revision, wanted=wanted,
+            policy_pack=ROOT / PACK, climbs=_climbs(stack),
+        )  # fmt: skip
     except ci.RefusedError as error:
         fail(error, Exit.BLOCKED)
     err.print(f"{stack}: applied", markup=False)
@@ -104,12 +112,16 @@ def drift(*, stack: Stack = "prod") -> None:
 
 def _engine(stack: str) -> Engine:
     mine = {name: value for name, value in os.environ.items() if name.startswith(("PULUMI_", "AWS_"))}
-    return Engine(ROOT, stack, variables=mine)
+    return Engine(ROOT, stack, variables=mine, work_dir=WORK_DIR)
+
+
+def _climbs(stack: str) -> Carried:
+    return carried(ROOT, WORK_DIR, stack)
 
 
 def _wanted(stack: str) -> Standing:
-    settings = from_file(stackfile.path_of(ROOT, stack))
-    return settings.standing(Naming(project_name(ROOT), stack))
+    settings = from_file(stackfile.path_of(WORK_DIR, stack))
+    return settings.standing(Naming(project_name(WORK_DIR), stack))
 
 
 if __name__ == "__main__":

@@ -108,6 +108,15 @@ def provide(*, stack: Stack = "dev", output: Shown = Output.TABLE, yes: Yes = Fa
     _show(_asked(stack, "provide"), output)
 
 
+@app.command()
+@command
+def password(*, stack: Stack = "dev", output: Shown = Output.TABLE, yes: Yes = False) -> None:
+    """Give the application and RDS a new password, which nobody sees. The backend's services restart: seconds."""
+    err.print("  The backend restarts and answers nothing for some seconds.", markup=False)
+    confirm(f"Change the application's database password of {stack}?", yes=yes)
+    _show(_asked(stack, "password"), output)
+
+
 def _asked(stack: str, verb: Verb, *options: str) -> dict[str, Any]:
     region, databases = _databases(stack)
     try:

@@ -68,7 +68,9 @@ def run(
         bool,
         typer.Option("--refuse-step", help="as workflows: a step on the ladder is a finding that blocks"),
     ] = False,
-    carries: Annotated[str, typer.Option(help="but not this step, word for word: an approved one")] = "",
+    carries: Annotated[
+        str, typer.Option(help="unless this climb's plan lets it pass: its branch climb/ID, or ID")
+    ] = "",
     findings: Findings = None,
     comment: Comment = None,
     book: Book = "",
@@ -85,7 +87,8 @@ def run(
         stackfile.write(keep, made.text)
     plan = reports.read_preview(made.text, where=f"the preview of {stack}", packs=bool(policy_pack))
     broken = _broken(plan, findings)
-    steps = ci.step_findings(plan, carries=carries) if refuse_step else []
+    climbs = _climbs(stack) if refuse_step and carries else None
+    steps = ci.step_findings(plan, climbs=climbs, carries=carries) if refuse_step else []
     packs = policy.of_packs(plan, made.policy, broken, ok=made.ok) if policy_pack else []
     _report(plan, book, usage, [*steps, *packs, *broken], comment, output)
 
@@ -152,6 +155,12 @@ def compare(
     name, config, head = reports.read_recorded(head_text, where=str(after or "the program"))
     plan = reports.compared(base, head, name, config)
     _report(plan, book, usage, _broken(plan, findings), comment, output)
+
+
+def _climbs(stack: str) -> ci.Climbs:
+    from ops.adapters.carried import carried  # boto3 and the engine's state, for climbs' branches alone
+
+    return carried(ROOT, ROOT, stack)
 
 
 def _broken(plan: reports.Plan, findings: Path | None) -> list[Finding]:

@@ -7,7 +7,7 @@ Reading is the default. What changes something needs a plan; a climb can be kill
 import _venv  # isort: skip  # first: the rest needs the project's environment
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,13 +22,13 @@ from infra.core.stages import find
 from ops.adapters.climb_site import Site
 from ops.adapters.sshsig import SshSigner
 from ops.climb import advise as advising
-from ops.climb import approval, page, planning, run
+from ops.climb import approval, carried, page, planning, run, shared
 from ops.climb import history as past
 from ops.climb import plan as plans
 from ops.climb.lock import LockedError
 from ops.climb.plan import Plan
 from ops.climb.planning import BlockedError, Wish
-from ops.climb.verdicts import passed
+from ops.climb.store import Objects
 from ops.talk import Exit, Output, command, confirm, err, fail, show, step
 
 ROOT = _venv.ROOT
@@ -38,6 +38,7 @@ Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
 As = Annotated[Output, typer.Option("--output", help="how data is printed")]
 Wait = Annotated[float, typer.Option("--wait", help="seconds to wait for another climb's lock", min=0)]
 PlanId = Annotated[str, typer.Argument(metavar="PLAN", help="a plan's id, or how it begins")]
+BUDGET = "gate budget"
 WORK_DIR = Path(os.environ.get("TERRACE_WORK_DIR") or ROOT)
 
 
@@ -84,7 +85,9 @@ def plan(
     markdown: Annotated[Path | None, typer.Option(help="also write it as Markdown to this file")] = None,
     output: As = Output.TABLE,
 ) -> None:
-    """Plan a climb: evidence, preview, price, steps with what each can undo. Changes nothing but plans/<id>.json.
+    """Plan a climb: evidence, preview, price, steps with what each can undo. Changes nothing that stands.
+
+    Writes plans/<id>.json and, where every gate is open, the same into the bucket that all clones share.
 
     Ends with 10 where a change is proposed, 4 where a gate is shut, 3 where the budget would be exceeded.
     """
@@ -93,6 +96,8 @@ def plan(
         site, Wish(stack, to, site.git.email(), _overrides(override or []), allow_climb_overlap, contract)
     )
     path = plans.save(made, site.plans)
+    if made.open:
+        _share(lambda objects: shared.publish_plan(objects, made), site)
     for file, render in ((html, page.html), (markdown, page.markdown)):
         if file is not None:
             file.write_text(render(made), encoding="utf-8")
@@ -131,7 +136,10 @@ def approve(
     except TerraceError as error:
         fail(error, Exit.BLOCKED)
     path = approval.save(signed, site.plans)
-    _share(site, path)
+    _share(
+        lambda objects: (shared.publish_plan(objects, made), shared.publish_approval(objects, stack, signed)),
+        site,
+    )
     err.print(f"  approved    by {name} until {signed.expires_at}: {path.name}", markup=False)
 
 
@@ -269,24 +277,21 @@ def _fit(site: Site, made: Plan) -> None:
                 "Commit them and plan again, or stash them",
             )
         )
-    if plans.expired(made, _now()):
-        faults.append(Fault(f"plan {made.id}", f"ended at {made.expires_at}", "Plan again"))
-    shut = [each for each in made.answers if not each.open]
-    faults += [Fault(f"gate {each.gate}", f"{each.verdict}: {each.saw} ({each.asks})", "Plan again once it holds, or "
-                     "with --override") for each in shut if each.gate != "budget"]  # fmt: skip
     gates, _, signers = site.agreed()
-    _fetch_approvals(site, made)
-    faults += approval.lacking(made, gates, approval.load(site.plans, made), signers, SshSigner(), _now())
+    for each in shared.fetch_approvals(site.objects(), site.stack, made):
+        approval.save(each, site.plans)
+    given = approval.load(site.plans, made)
+    unfit = list(carried.unfit(made, gates, given, signers, SshSigner(), _now()))
+    over = [each for each in unfit if each.path == BUDGET]
+    faults += [each for each in unfit if each.path != BUDGET]
     try:
         planning.refuse_foreign_account(site)
     except BlockedError as error:
         faults += error.faults
     if faults:
         fail(TerraceError(*faults, summary="The climb has not begun."), Exit.BLOCKED)
-    if not passed(shut):
-        fail(TerraceError(*(Fault(f"gate {each.gate}", f"{each.saw} ({each.asks})", "--override budget=REASON")
-                            for each in shut), summary="Over the budget; the climb has not begun."),
-             Exit.OVER_BUDGET)  # fmt: skip
+    if over:
+        fail(TerraceError(*over, summary="Over the budget; the climb has not begun."), Exit.OVER_BUDGET)
 
 
 def _climb(site: Site, made: Plan, wait: float, *, back: bool) -> None:
@@ -330,25 +335,18 @@ def _next(site: Site, made: Plan) -> None:
 
 
 def _plan(site: Site, plan_id: str) -> Plan:
+    """The plan of this clone, else what another clone left in the bucket."""
+    if not list(site.plans.glob(f"{plan_id}*.json")):
+        plans.save(shared.fetch_plan(site.objects(), site.stack, plan_id), site.plans)
     return plans.load(site.plans, plan_id)
 
 
-def _share(site: Site, path: Path) -> None:
-    """Puts an approval where every clone finds it; a bucket out of reach is said, not fatal."""
-    key = f"climbs/{site.stack}/approvals/{path.name}"
+def _share(put: Callable[[Objects], object], site: Site) -> None:
+    """Puts something where every clone finds it; a bucket out of reach is said, not fatal."""
     try:
-        objects = site.objects()
-        if objects.create(key, path.read_bytes()) is None and (known := objects.get(key)) is not None:
-            objects.replace(key, path.read_bytes(), known.etag)
+        put(site.objects())
     except TerraceError as error:
         err.print(f"  note        it stands in this clone alone: {error.faults[0].what}", markup=False)
-
-
-def _fetch_approvals(site: Site, made: Plan) -> None:
-    objects = site.objects()
-    for key in objects.keys(f"climbs/{site.stack}/approvals/{made.id}."):
-        if (found := objects.get(key)) is not None:
-            approval.save(approval.parse(found.content.decode(), where=key), site.plans)
 
 
 def _other_climb(climb: str, stack: str) -> TerraceError:

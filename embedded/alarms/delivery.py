@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,11 +22,11 @@ from embedded.alarms.lambdas import Functions
 from embedded.alarms.rules import State
 from embedded.alarms.schedules import due
 from embedded.aws.environment import ACCOUNT_ID
+from embedded.aws.posts import PENDING, POSTS, PROTOCOLS, notification
 from embedded.aws.world import WORLD
 
 _log = logging.getLogger(__name__)
 
-WEBHOOK_TIMEOUT_SECONDS = 5.0
 SENDER = "no-reply@sns.amazonaws.com"
 _SUBJECT_CHARACTERS = 100
 _ACTIONS = {
@@ -70,7 +70,7 @@ class Deliverer:
             backend = sns_backends[ACCOUNT_ID][self.region]
             topic = backend.get_topic(topic_arn)
             subscriptions = [each for each in backend.subscriptions.values() if each.topic is topic]
-            message_id = topic.publish(message, subject) if not subscriptions else change.at.isoformat()
+            message_id = topic.publish(message, subject) if not subscriptions else str(uuid.uuid4())
         for each in subscriptions:
             policy = each._filter_policy_matcher
             if policy is not None and not policy.matches(None, message):
@@ -86,13 +86,9 @@ class Deliverer:
                     each.endpoint,
                     event,
                 )
-            elif each.protocol in ("http", "https"):
-                # Outside the lock, and on a thread: a receiver that hangs must not stop the cloud.
-                threading.Thread(
-                    target=self._safely,
-                    args=(each.endpoint, _post, each, message, message_id, subject),
-                    daemon=True,
-                ).start()
+            elif each.protocol in PROTOCOLS:
+                if each.arn != PENDING:
+                    POSTS.put(notification(each, message, message_id or "", subject, change.at), change.at)
             else:
                 with WORLD:
                     self._safely(each.endpoint, each.publish, message, message_id, subject)
@@ -203,13 +199,6 @@ def _sns_event(
             }
         ]
     }
-
-
-def _post(subscription: Any, message: str, message_id: str, subject: str) -> None:
-    import httpx
-
-    data = subscription.get_post_data(message, message_id, subject)
-    httpx.post(subscription.endpoint, json=data, timeout=WEBHOOK_TIMEOUT_SECONDS).raise_for_status()
 
 
 def _state(state: State, change: Transition) -> dict[str, Any]:

@@ -13,12 +13,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from embedded.alarms.certificates import Certificates
 from embedded.alarms.definition import composite_alarm, metric_alarm, metric_key
 from embedded.alarms.delivery import Deliverer
 from embedded.alarms.evaluator import MINUTE, Evaluator, Transition
 from embedded.alarms.lambdas import Functions
 from embedded.alarms.rules import State
 from embedded.aws.environment import ACCOUNT_ID
+from embedded.aws.posts import POSTS
 from embedded.aws.world import WORLD
 
 _log = logging.getLogger(__name__)
@@ -79,8 +81,9 @@ class AlarmService:
         return changes
 
     def settle(self) -> None:
-        """Waits until the functions that were called have ended."""
+        """Waits until the functions that were called have ended, and what was sent to HTTP endpoints."""
         self._functions.settle()
+        POSTS.settle()
 
     def evaluate(self, at: datetime) -> list[Transition]:
         """Every region at one minute."""
@@ -99,6 +102,7 @@ class AlarmService:
                         backend, Deliverer(name, self._mail, self._functions)
                     )
                 changes += region.evaluate(at)
+            POSTS.again(at)
             self._evaluated = at
             return changes
 
@@ -119,6 +123,7 @@ class _Region:
     def __init__(self, backend: Any, deliverer: Deliverer) -> None:
         self._backend, self._deliverer = backend, deliverer
         self._metric_data = backend.metric_data
+        self._certificates = Certificates(deliverer.region)
         self._read = 0
         self._known: dict[str, Any] = {}
         self._evaluator = Evaluator()
@@ -133,6 +138,7 @@ class _Region:
 
     def evaluate(self, at: datetime) -> list[Transition]:
         with WORLD:
+            self._certificates.tell(self._backend, at)
             self._take_over_metrics(at)
             changes = [*self._take_over_alarms(at), *self._evaluator.tick(at)]
             shown = {change.name: self._record(change) for change in changes}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeAlias
+from urllib.parse import parse_qs
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
@@ -18,6 +19,7 @@ from embedded.aws.faults import Fault, FaultKind, Faults
 from embedded.aws.hooks import HOOKS
 from embedded.aws.idempotency import ClientTokens
 from embedded.aws.operations import Operation, identify, take_body
+from embedded.aws.posts import POSTS
 from embedded.aws.requests import Request, RequestRing
 from embedded.aws.world import WORLD
 
@@ -56,6 +58,26 @@ def _service_application(service: Any) -> Any:
     return create_backend_app(service)
 
 
+_LINKS = {"ConfirmSubscription": "TopicArn", "Unsubscribe": "SubscriptionArn"}
+"""What SNS puts into messages as links, which carry no signature; the region is that of the ARN."""
+
+
+def _sign_link(environ: dict[str, Any]) -> None:
+    """Lets a link of SNS be a request to SNS, as its host name would on AWS."""
+    if environ.get("HTTP_AUTHORIZATION") or "Action=" not in environ.get("QUERY_STRING", ""):
+        return
+    asked = parse_qs(environ["QUERY_STRING"])
+    named = asked.get(_LINKS.get(asked.get("Action", [""])[0], ""), [""])[0].split(":")
+    if len(named) > _REGION_OF_AN_ARN and named[2] == "sns":
+        scope = f"link/19700101/{named[_REGION_OF_AN_ARN]}/sns/aws4_request"
+        environ["HTTP_AUTHORIZATION"] = (
+            f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"
+        )
+
+
+_REGION_OF_AN_ARN = 3
+
+
 class Application:
     """The WSGI application that every socket of the server serves."""
 
@@ -72,6 +94,7 @@ class Application:
         """Serve one request (PEP 3333)."""
         started = time.monotonic()
         body = take_body(environ)
+        _sign_link(environ)
         path = environ.get("PATH_INFO", "")
         if path.startswith(ADMIN_PREFIX) or (
             path.startswith(MOTO_PREFIX) and not environ.get(ADMIN_ALLOWED_KEY)
@@ -128,6 +151,7 @@ class Application:
     def forget(self) -> None:
         """Forget what belongs to a state that is gone."""
         self._tokens.forget()
+        POSTS.forget()
 
     def _carry_out(
         self, operation: Operation, environ: dict[str, Any], body: bytes

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from embedded.boxes.addresses import LINK_LOCAL, SERVICES
+from embedded.boxes.addresses import ENDPOINT, LINK_LOCAL, SERVICES
 from embedded.boxes.model import BoxSpec, Rule, SecurityGroup
 from embedded.boxes.uplink import INSIDE
 
@@ -61,7 +61,8 @@ def script(members: Iterable[Member], groups: Mapping[str, SecurityGroup], trans
             "gateway",
             "filter hook forward priority filter",
             [
-                f"ip daddr {SERVICES} accept",
+                # AWS has endpoints within a VPC; what else stands at a service address is of the world.
+                f"ip daddr {ENDPOINT} accept",
                 f'oifname "{INSIDE}" ip saddr != @with_a_way_out drop',
                 f'iifname != "{INSIDE}" ct status dnat ip saddr != @with_a_way_out drop',
             ],

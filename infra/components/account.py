@@ -14,7 +14,7 @@ import pulumi
 from pulumi_aws import cloudtrail, costexplorer, ebs, guardduty, iam, s3
 
 from infra.components.base import Component, Context
-from infra.components.roles import WORKFLOWS, deploy_statements, preview_statements
+from infra.components.roles import WORKFLOWS, deploy_statements, drill_statements, preview_statements
 from infra.components.storage import TRAIL_PREFIX
 from infra.core.naming import MANDATORY_TAGS, Naming
 from infra.settings import Account
@@ -34,7 +34,8 @@ class AccountBaseline(Component):
     """The account's own settings.
 
     Attributes:
-        roles: the ARN that each GitHub environment's variable takes, by environment.
+        roles: the ARN that each GitHub environment's variable takes, by environment; by STACK-drill for a drill,
+            which names none.
     """
 
     roles: Mapping[str, pulumi.Output[str]]
@@ -83,12 +84,12 @@ class AccountBaseline(Component):
         self.register_outputs({})
 
     def _workflow_roles(self, repository: str) -> dict[str, pulumi.Output[str]]:
-        """A role to look and one to change, for each stack; the keys are GitHub's environments.
+        """A role to look, one to change and one to prove backups, for each stack; the keys are GitHub's environments.
 
         A pull request's own copy of a workflow names whatever environment it likes. So main's jobs that look name
         none: GitHub then writes the branch into the subject, and `pull_request` for a pull request (GitHub Docs,
         "OpenID Connect reference", example subject claims). The one environment that a pull request's subject may
-        bear is its own, and prod's asks a person first.
+        bear is its own, and prod's asks a person first. A drill runs on main's schedule, and nowhere else.
         """
         provider = iam.OpenIdConnectProvider(
             "github",
@@ -100,17 +101,17 @@ class AccountBaseline(Component):
         found: dict[str, pulumi.Output[str]] = {}
         for stack in self._account.stacks:
             naming = Naming(self._context.naming.project, stack)
-            for name, environment, elsewhere, statements in (
+            for name, key, subjects, statements in (
                 (
                     f"{stack}-preview",
                     f"{stack}-pull-request",
-                    [ON_MAIN],
+                    [f"environment:{stack}-pull-request", ON_MAIN],
                     preview_statements(self._context, naming),
                 ),
-                (stack, stack, [], deploy_statements(self._context, naming)),
+                (stack, stack, [f"environment:{stack}"], deploy_statements(self._context, naming)),
+                (f"{stack}-drill", f"{stack}-drill", [ON_MAIN], drill_statements(self._context, naming)),
             ):
-                subjects = [f"environment:{environment}", *elsewhere]
-                found[environment] = self._role(provider.arn, repository, name, subjects, statements)
+                found[key] = self._role(provider.arn, repository, name, subjects, statements)
         return found
 
     def _role(

@@ -26,7 +26,7 @@ class Balancer(Component):
 
     Attributes:
         entry: where a record points to.
-        watched: by which metrics know it and its target groups.
+        watched: by which metrics know it, its certificate and its target groups.
         security_group_id: whom the boxes let in.
     """
 
@@ -65,13 +65,14 @@ class Balancer(Component):
             opts=self.child,
         )
         self._targets = {role: self._target_group(role, vpc_id) for role in PORTS}
+        certificate = self._certificate()
         https = lb.Listener(
             "https",
             load_balancer_arn=balancer.arn,
             port=443,
             protocol="HTTPS",
             ssl_policy=TLS_POLICY,
-            certificate_arn=self._certificate(),
+            certificate_arn=certificate,
             default_actions=[
                 lb.ListenerDefaultActionArgs(
                     type="forward", target_group_arn=self._targets[Role.FRONTEND].arn
@@ -115,7 +116,7 @@ class Balancer(Component):
             Firewall(context, edge.firewall, balancer_arn=balancer.arn, parent=self)
         known: dict[str, pulumi.Input[str]] = {"LoadBalancer": balancer.arn_suffix}
         self.watched = {
-            "balancer": known,
+            "balancer": {**known, "CertificateArn": certificate},
             **{
                 f"targets-{role.value}": {"TargetGroup": group.arn_suffix, **known}
                 for role, group in self._targets.items()

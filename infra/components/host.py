@@ -10,6 +10,7 @@ import pulumi
 from pulumi_aws import s3, ssm
 
 from infra.components.base import Component, Context
+from infra.core import packages
 from infra.core.gpu.modes import Wanted
 from infra.core.naming import DATABASE_PASSWORD, HOST_BACKENDS, UNSET
 from infra.core.network import Tier, plan
@@ -79,6 +80,9 @@ class HostFiles(Component):
             "gpu": settings.gpu.mode is not Wanted.OFF,
             "worker": settings.app.worker,
             "account_id": context.account_id,
+            "packages": (
+                {"key": packages.key(named), "sha256": named} if (named := settings.edge.packages) else {}
+            ),
             "budget_usd": f"{settings.budget.usd:f}" if settings.budget else "",
             "gpu_budget_usd": "" if settings.gpu.mode is Wanted.OFF else f"{settings.gpu.budget_usd:f}",
         }

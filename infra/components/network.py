@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import pulumi
-from pulumi_aws import ec2
+from pulumi_aws import ec2, vpc
 
 from infra.components.base import Component, Context
 from infra.core import network as plan
 from infra.core.network import Tier
-from infra.core.shape import Placement, Shape
+from infra.core.shape import ENDPOINTS, Placement, Shape
 
 FLOW_LOG_SECONDS = 600
 """How long flows are gathered into one record: 60 or 600 (EC2 API reference, CreateFlowLogs)."""
@@ -42,7 +42,7 @@ class Network(Component):
         super().__init__("network:Network", "network", parent)
         self._context = context
         settings = context.settings
-        vpc = ec2.Vpc(
+        network = ec2.Vpc(
             "vpc",
             cidr_block=settings.network.cidr,
             enable_dns_support=True,
@@ -52,16 +52,16 @@ class Network(Component):
         )
         ec2.DefaultSecurityGroup(
             "default",
-            vpc_id=vpc.id,
+            vpc_id=network.id,
             ingress=[],
             egress=[],
             tags=context.tags("default-unused"),
             opts=self.child,
         )
         gateway = ec2.InternetGateway(
-            "internet", vpc_id=vpc.id, tags=context.tags("internet"), opts=self.child
+            "internet", vpc_id=network.id, tags=context.tags("internet"), opts=self.child
         )
-        public = ec2.RouteTable("public", vpc_id=vpc.id, tags=context.tags("public"), opts=self.child)
+        public = ec2.RouteTable("public", vpc_id=network.id, tags=context.tags("public"), opts=self.child)
         ec2.Route(
             "public-internet",
             route_table_id=public.id,
@@ -69,16 +69,17 @@ class Network(Component):
             gateway_id=gateway.id,
             opts=self.child,
         )
-        self.vpc_id = vpc.id
+        self.vpc_id = network.id
         self.public_subnet_ids = self._subnets(Tier.PUBLIC, lambda _: public.id)
         self.nat_gateway_ids = {zone: self._nat(zone) for zone in settings.zones[: shape.nat_gateways]}
         private_tables = self._private() if shape.on(Placement.PRIVATE) else {}
         self.private_subnet_ids = self._subnets(Tier.PRIVATE, private_tables.__getitem__, private_tables)
         self.database_subnet_ids = self._database() if shape.database else {}
+        self._endpoints(settings.zones[: shape.endpoint_zones])
         # A gateway endpoint costs nothing and keeps the traffic to buckets inside AWS.
         ec2.VpcEndpoint(
             "s3",
-            vpc_id=vpc.id,
+            vpc_id=network.id,
             service_name=f"com.amazonaws.{settings.region}.s3",
             vpc_endpoint_type="Gateway",
             route_table_ids=[public.id, *private_tables.values()],
@@ -87,7 +88,7 @@ class Network(Component):
         )
         ec2.FlowLog(
             "flows",
-            vpc_id=vpc.id,
+            vpc_id=network.id,
             traffic_type="ALL",
             log_destination_type="s3",
             log_destination=flow_log_bucket_arn,
@@ -127,19 +128,21 @@ class Network(Component):
         return found
 
     def _private(self) -> dict[str, pulumi.Output[str]]:
-        """A route table for each zone's private subnet, through the zone's own NAT gateway or the first one's."""
+        """A route table for each zone's private subnet, through its own NAT gateway or the first one's, if any."""
         zones = self._context.settings.zones
         tables = {}
         for zone in zones:
             name = f"private-{zone}"
             table = ec2.RouteTable(name, vpc_id=self.vpc_id, tags=self._context.tags(name), opts=self.child)
-            ec2.Route(
-                f"{name}-internet",
-                route_table_id=table.id,
-                destination_cidr_block="0.0.0.0/0",
-                nat_gateway_id=self.nat_gateway_ids.get(zone, self.nat_gateway_ids[zones[0]]),
-                opts=self.child,
-            )
+            gateway = self.nat_gateway_ids.get(zone) or self.nat_gateway_ids.get(zones[0])
+            if gateway is not None:
+                ec2.Route(
+                    f"{name}-internet",
+                    route_table_id=table.id,
+                    destination_cidr_block="0.0.0.0/0",
+                    nat_gateway_id=gateway,
+                    opts=self.child,
+                )
             tables[zone] = table.id
         return tables
 
@@ -153,6 +156,44 @@ class Network(Component):
             tags=self._context.tags(name),
             opts=self.child,
         ).id
+
+    def _endpoints(self, zones: Sequence[str]) -> None:
+        """AWS's services by addresses of the VPC's own, under the names that everybody asks for anyway."""
+        if not zones:
+            return
+        context = self._context
+        group = ec2.SecurityGroup(
+            "endpoints",
+            name=context.naming.physical("endpoints"),
+            description="What reaches the interface endpoints",
+            vpc_id=self.vpc_id,
+            tags=context.tags("endpoints"),
+            opts=self.child,
+        )
+        # Private DNS is the whole VPC's: public boxes of a climb come this way too.
+        vpc.SecurityGroupIngressRule(
+            "endpoints-https",
+            security_group_id=group.id,
+            description="calls of AWS services from within the VPC",
+            ip_protocol="tcp",
+            from_port=443,
+            to_port=443,
+            cidr_ipv4=context.settings.network.cidr,
+            tags=context.tags("endpoints"),
+            opts=self.child,
+        )
+        for service in ENDPOINTS:
+            ec2.VpcEndpoint(
+                service,
+                vpc_id=self.vpc_id,
+                service_name=f"com.amazonaws.{context.settings.region}.{service}",
+                vpc_endpoint_type="Interface",
+                private_dns_enabled=True,
+                subnet_ids=[self.private_subnet_ids[zone] for zone in zones],
+                security_group_ids=[group.id],
+                tags=context.tags(service),
+                opts=self.child,
+            )
 
     def _database(self) -> dict[str, pulumi.Output[str]]:
         """Subnets that lead nowhere but through the VPC."""

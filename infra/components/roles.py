@@ -1,9 +1,10 @@
-"""The only place for what a workflow's role may do: looking at one stack, and changing that stack alone.
+"""The only place for what a workflow's role may do: looking at one stack, changing it alone, proving its backups.
 
 A preview looks, and decrypts with its own stack's keys. A deploy writes: where AWS lets a name stand in a policy,
 only that stack's names; where it does not (most of EC2 at creation), single actions in one region; what destroys
-machines and networks, only what carries the stack's Name tag. Neither may change the roles themselves or what an
-account has once. tests/program/test_account.py holds both lists against every call that the program's kinds make.
+machines and networks, only what carries the stack's Name tag. A drill makes scratch stacks, `PROJECT-drill-…`, and
+reads of the stack whose backups it restores no more than their names. None may change the roles themselves or what an
+account has once. tests/program/test_account.py holds the lists against every call that the program's kinds make.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from infra.components.base import Context
-from infra.core.naming import Naming
+from infra.core.naming import DRILLS, Naming
 from infra.core.storage import BucketRole
 
 WORKFLOWS = "workflow"
@@ -102,6 +103,27 @@ _KEY = [
 ]  # fmt: skip
 
 
+# -- a restore drill: what a scratch stack is made of, and what pulumi-aws reads of it --
+_DRILL_LOOK = [
+    "ec2:Describe*", "iam:GetInstanceProfile", "iam:GetRole*", "iam:ListAttachedRolePolicies",
+    "iam:ListInstanceProfilesForRole", "iam:ListRolePolicies",
+]  # fmt: skip
+
+_DRILL_MAKES = ["ec2:AllocateAddress", "ec2:CreateSecurityGroup", "ec2:CreateVolume", "ec2:RunInstances"]
+
+_DRILL_OWN = [
+    "AssociateAddress", "AttachVolume", "AuthorizeSecurityGroup*gress", "DeleteSecurityGroup", "DeleteVolume",
+    "DetachVolume", "DisassociateAddress", "ReleaseAddress", "RevokeSecurityGroup*gress", "StopInstances",
+    "TerminateInstances",
+]  # fmt: skip
+
+_DRILL_BY_NAME = [
+    "iam:AddRoleToInstanceProfile", "iam:CreateInstanceProfile", "iam:CreateRole", "iam:DeleteInstanceProfile",
+    "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:PutRolePolicy", "iam:RemoveRoleFromInstanceProfile",
+    "iam:TagInstanceProfile", "iam:TagRole",
+]  # fmt: skip
+
+
 def preview_statements(context: Context, naming: Naming) -> list[dict[str, Any]]:
     """What a preview of that stack may do: look at everything, read the stack's own state and parameters.
 
@@ -122,7 +144,11 @@ def preview_statements(context: Context, naming: Naming) -> list[dict[str, Any]]
         _allow(
             "State",
             ["s3:GetObject"],
-            [f"{state}/{path}" for path in (".pulumi/meta.yaml", *_state_of(naming))],
+            # The climbs beside it: a workflow reads the plan that it carries, and writes none.
+            [
+                f"{state}/{path}"
+                for path in (".pulumi/meta.yaml", *_state_of(naming), f"climbs/{naming.stack}/*")
+            ],
         ),
         _allow(
             "Parameters",
@@ -131,7 +157,7 @@ def preview_statements(context: Context, naming: Naming) -> list[dict[str, Any]]
         ),
         _keys("OwnKeys", ["kms:Decrypt"], context, naming.state_key, f"alias/{naming.prefix}"),
         # The bucket's key is one for the project; through S3 it opens only the objects that `State` names.
-        _keys("BucketKey", ["kms:Decrypt"], context, f"alias/{naming.project}-state", through="s3"),
+        _keys("BucketKey", ["kms:Decrypt"], context, f"alias/{naming.project}-state", through=("s3",)),
     ]
 
 
@@ -221,7 +247,7 @@ def deploy_statements(context: Context, naming: Naming) -> list[dict[str, Any]]:
             ["kms:GenerateDataKey*"],
             context,
             f"alias/{naming.project}-state",
-            through="s3",
+            through=("s3",),
         ),
         # Releases: the box's own program by Run Command, on this stack's boxes.
         {
@@ -230,6 +256,100 @@ def deploy_statements(context: Context, naming: Naming) -> list[dict[str, Any]]:
         },
         _allow("Command", ["ssm:SendCommand"], f"arn:aws:ssm:{region}::document/AWS-RunShellScript"),
         _allow("Answer", ["ssm:GetCommandInvocation"], "*"),
+    ]
+
+
+def drill_statements(context: Context, naming: Naming) -> list[dict[str, Any]]:
+    """What a restore drill of that stack may do: make, ask and destroy scratch stacks beside it.
+
+    It reads every stack's checkpoint, for the engine does so when it lists stacks (pulumi 3.259,
+    backend/diy/backend.go, ListStacks); secrets in them stay shut, but for this stack's. Rows, parameters and the
+    pass phrase of the backups are read by the scratch box, in its own role.
+    """
+    region, account = context.settings.region, context.account_id
+    scratch = Naming(naming.project, f"{DRILLS}*")
+    state = f"arn:aws:s3:::{naming.state_bucket(account)}"
+    roles = f"arn:aws:iam::{account}:role/{scratch.prefix}"
+
+    def ec2(*kinds: str) -> list[str]:
+        return [f"arn:aws:ec2:{region}:{account}:{kind}/*" for kind in kinds]
+
+    return [
+        _allow("Look", _DRILL_LOOK, "*"),
+        _allow("StateList", ["s3:ListBucket", "s3:GetBucketLocation"], state),
+        _allow(
+            "State",
+            ["s3:GetObject"],
+            [f"{state}/.pulumi/meta.yaml", f"{state}/.pulumi/stacks/{naming.project}/*"],
+        ),
+        _allow(
+            "ScratchState",
+            ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"],
+            [f"{state}/{each}" for each in _state_of(scratch)],
+        ),
+        _allow(
+            "Programs",
+            ["s3:PutObject"],
+            f"arn:aws:s3:::{naming.bucket(BucketRole.ARTIFACTS.value, account)}/host/restore-*",
+        ),
+        # The scratch stack's file is a copy of this stack's, its secrets provider with it.
+        _keys("StateKey", ["kms:Decrypt", "kms:Encrypt"], context, naming.state_key),
+        _keys(
+            "BucketKey",
+            ["kms:Decrypt", "kms:GenerateDataKey*"],
+            context,
+            f"alias/{naming.project}-state",
+            through=("s3",),
+        ),
+        # The programs' object and the scratch box's disks; what else it opens is not this role's.
+        _keys(
+            "StackKey",
+            ["kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
+            context,
+            f"alias/{naming.prefix}",
+            through=("ec2", "s3"),
+        ),
+        {
+            **_allow("Makes", _DRILL_MAKES, "*"),
+            "Condition": {"StringEquals": {"aws:RequestedRegion": region}},
+        },
+        {
+            **_allow(
+                "Own",
+                [f"ec2:{each}" for each in _DRILL_OWN],
+                ec2("elastic-ip", "instance", "security-group", "volume"),
+            ),
+            "Condition": {"StringLike": {"aws:ResourceTag/Name": scratch.physical("*")}},
+        },
+        # What these name besides the thing itself, and nobody tagged (Service Authorization Reference, Amazon EC2).
+        _allow("Rules", ["ec2:AuthorizeSecurityGroup*gress"], ec2("security-group-rule")),
+        _allow("Links", ["ec2:AssociateAddress", "ec2:DisassociateAddress"], ec2("network-interface")),
+        {
+            **_allow("FirstName", ["ec2:CreateTags"], "*"),
+            "Condition": {
+                "Null": {"aws:ResourceTag/Name": "true"},
+                "StringLike": {"aws:RequestTag/Name": scratch.physical("*")},
+            },
+        },
+        _allow(
+            "ByName",
+            _DRILL_BY_NAME,
+            [roles, f"arn:aws:iam::{account}:instance-profile/{scratch.prefix}"],
+        ),
+        {
+            **_allow("PassRole", ["iam:PassRole"], roles),
+            "Condition": {"StringEquals": {"iam:PassedToService": _services("ec2")}},
+        },
+        {
+            **_allow("Boxes", ["ssm:SendCommand"], ec2("instance")),
+            "Condition": {"StringLike": {"ssm:resourceTag/Name": scratch.physical("*")}},
+        },
+        _allow("Command", ["ssm:SendCommand"], f"arn:aws:ssm:{region}::document/AWS-RunShellScript"),
+        _allow("Answer", ["ssm:GetCommandInvocation"], "*"),
+        {
+            **_allow("Results", ["cloudwatch:PutMetricData"], "*"),
+            "Condition": {"StringEquals": {"cloudwatch:namespace": naming.project}},
+        },
     ]
 
 
@@ -243,11 +363,14 @@ def _state_of(naming: Naming) -> list[str]:
     return [f"{own}.*", f"{own}/*"]
 
 
-def _keys(sid: str, actions: list[str], context: Context, *aliases: str, through: str = "") -> dict[str, Any]:
-    """Use of the keys under those aliases, whatever their ids; `through` names the service that has to ask."""
+def _keys(
+    sid: str, actions: list[str], context: Context, *aliases: str, through: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Use of the keys under those aliases, whatever their ids; `through` names the services that have to ask."""
     condition: dict[str, Any] = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": list(aliases)}}
     if through:
-        condition["StringEquals"] = {"kms:ViaService": f"{through}.{context.settings.region}.amazonaws.com"}
+        asking = [f"{each}.{context.settings.region}.amazonaws.com" for each in through]
+        condition["StringEquals"] = {"kms:ViaService": asking}
     keys = f"arn:aws:kms:{context.settings.region}:{context.account_id}:key/*"
     return {**_allow(sid, actions, keys), "Condition": condition}
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from infra.core import metrics, slo
 from infra.core.burn import alarm_name
-from infra.core.metrics import LogFilter, Metric, Subject, role_of
+from infra.core.metrics import LogFilter, Metric, Subject, publishes
 from infra.core.shape import Box
 from infra.core.thresholds import TABLE, Facts, Level, Severity, Threshold
 
@@ -140,7 +140,7 @@ def subjects(threshold: Threshold, facts: Facts) -> Iterator[tuple[str, Box | No
     standing, watched = facts.shape, threshold.metric
     by_kind: dict[Subject, Sequence[tuple[str, Box | None]]] = {
         # Only what publishes it: during a climb two kinds of boxes stand beside each other.
-        Subject.BOX: [(box.name, box) for box in standing.boxes if role_of(box.name) in watched.roles],
+        Subject.BOX: [(box.name, box) for box in standing.boxes if publishes(box.name, watched)],
         Subject.STACK: [("stack", None)],
         Subject.BALANCER: [("balancer", None)] if standing.load_balancer_zones else [],
         Subject.TARGETS: [(name, None) for name in TARGETS] if standing.load_balancer_zones else [],

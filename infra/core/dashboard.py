@@ -12,7 +12,7 @@ from typing import Any
 
 from infra.core import metrics as m
 from infra.core.alarms import TARGETS, AlarmSet, value_of
-from infra.core.metrics import Metric, Subject, role_of
+from infra.core.metrics import Metric, Subject, publishes
 from infra.core.thresholds import TABLE, Facts
 
 WIDTH, CHART_WIDTH, CHART_HEIGHT, TITLE_HEIGHT = 24, 8, 6, 1
@@ -88,6 +88,7 @@ def sections(facts: Facts) -> Iterator[Section]:
                 lowest=None,
                 deploys=True,
             ),
+            Chart("Certificate, days left", _certificates(facts), ("certificate",), 86_400),
         ),
     )
     yield Section(
@@ -156,6 +157,13 @@ def sections(facts: Facts) -> Iterator[Section]:
                 Chart("Whole budget, used", (Line(m.BUDGET_USED, "Maximum", "all"),), ("budget",), 3_600),
             ),
         )
+
+
+def _certificates(facts: Facts) -> tuple[Line, ...]:
+    """What a browser is shown: by a box, by the balancer, or by each during a climb."""
+    standing = [m.BALANCER_CERTIFICATE] if facts.shape.load_balancer_zones else []
+    shown = [m.CERTIFICATE] if subjects_of(m.CERTIFICATE, facts) else []
+    return tuple(Line(each, "Minimum", "days") for each in (*shown, *standing))
 
 
 def _workers() -> tuple[Line, ...]:
@@ -252,7 +260,7 @@ def label_of(line: Line, subject: str) -> str:
 def subjects_of(metric: Metric, facts: Facts) -> Sequence[str]:
     """The logical names of what a metric is published for in a stack."""
     if metric.subject is Subject.BOX:
-        return [box.name for box in facts.shape.boxes if role_of(box.name) in metric.roles]
+        return [box.name for box in facts.shape.boxes if publishes(box.name, metric)]
     if metric.subject is Subject.TARGETS:
         return TARGETS
     return [metric.subject.value]

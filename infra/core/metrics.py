@@ -20,6 +20,7 @@ class Space(StrEnum):
     BALANCER = "AWS/ApplicationELB"
     DATABASE = "AWS/RDS"
     NAT = "AWS/NATGateway"
+    CERTIFICATES = "AWS/CertificateManager"
     LAMBDA = "AWS/Lambda"
     PROJECT = "<project>"
     LOGS = "<project>/<stack>"
@@ -63,6 +64,11 @@ def role_of(box: str) -> BoxRole:
     return next((role for role in EVERY_ROLE if role == word), "single")
 
 
+def publishes(box: str, metric: Metric) -> bool:
+    """Whether the box of that logical name publishes the metric, by its role and by where it stands."""
+    return role_of(box) in metric.roles and not (metric.public_only and box.endswith("-private"))
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One metric as it is published.
@@ -70,7 +76,7 @@ class Metric:
     `dimensions` are all of its dimensions' names, `fixed` those with a value known beforehand. `lowest` and `highest`
     bound what the machine can produce (None: no bound). `every_seconds` is how often a datum comes. `billed_hours`
     is in how many hours of a day it is published: CloudWatch bills a custom metric by the hour (0: AWS's own).
-    `roles` are the boxes that publish it, where boxes do.
+    `roles` are the boxes that publish it, where boxes do; with `public_only` none of them behind a load balancer.
     """
 
     name: str
@@ -84,11 +90,12 @@ class Metric:
     every_seconds: int = 60
     billed_hours: int = 24
     roles: tuple[BoxRole, ...] = EVERY_ROLE
+    public_only: bool = False
 
     @property
     def dimensions(self) -> tuple[str, ...]:
         """Every dimension's name, in the order of publication."""
-        own = () if self.space is Space.LOGS else SUBJECT_DIMENSIONS[self.subject]
+        own = SPACE_DIMENSIONS.get(self.space, SUBJECT_DIMENSIONS[self.subject])
         return (*own, *(name for name, _ in self.fixed))
 
     @property
@@ -112,6 +119,9 @@ SUBJECT_DIMENSIONS: dict[Subject, tuple[str, ...]] = {
     Subject.WEBHOOK: ("FunctionName",),
 }
 
+SPACE_DIMENSIONS: dict[Space, tuple[str, ...]] = {Space.LOGS: (), Space.CERTIFICATES: ("CertificateArn",)}
+"""Where the space decides: what is read out of the log has none, ACM knows nothing of the load balancer."""
+
 _DISK = (("path", "/"), ("fstype", "ext4"))
 _DATA = (("path", "/data"), ("fstype", "ext4"))
 _BOX, _STACK, _DB = Subject.BOX, Subject.STACK, Subject.DATABASE
@@ -127,6 +137,7 @@ def _own(
     every: int = 60,
     hours: int = 24,
     highest: float | None = None,
+    public_only: bool = False,
 ) -> Metric:
     return Metric(
         name,
@@ -138,6 +149,7 @@ def _own(
         every_seconds=every,
         billed_hours=hours,
         roles=roles,
+        public_only=public_only,
     )
 
 
@@ -175,7 +187,10 @@ CONNECTIONS = _own("database_connections_percent", _PERCENT, "terrace-metrics", 
 CONCURRENT = _own("concurrent_users", _COUNT, "terrace-metrics", _FRONT, every=300, hours=4)
 DAILY_USERS = _own("daily_active_users", _COUNT, "terrace-metrics", _FRONT, every=86_400, hours=1)
 MONTHLY_USERS = _own("monthly_active_users", _COUNT, "terrace-metrics", _FRONT, every=86_400, hours=1)
-CERTIFICATE = _own("certificate_days_left", _NONE, "terrace-metrics", _FRONT, every=86_400, hours=1)
+# Behind a load balancer a box serves its self-signed pair, which nobody looks at.
+CERTIFICATE = _own(
+    "certificate_days_left", _NONE, "terrace-metrics", _FRONT, every=86_400, hours=1, public_only=True
+)
 BACKUP_AGE = _own("backup_age_seconds", _SECONDS, "terrace-backup", _SINGLE, every=21_600, hours=4)
 ARCHIVE_QUEUE = _own("archive_queue_bytes", _BYTES, "terrace-backup", _SINGLE, every=300)
 # These three only while they are not 0, and the 0 that ends it.
@@ -202,6 +217,9 @@ BALANCER_RESPONSE = _aws("TargetResponseTime", Space.BALANCER, Subject.BALANCER,
 BALANCER_5XX = _aws("HTTPCode_Target_5XX_Count", Space.BALANCER, Subject.BALANCER, _COUNT)
 BALANCER_4XX = _aws("HTTPCode_Target_4XX_Count", Space.BALANCER, Subject.BALANCER, _COUNT)
 BALANCER_OWN_5XX = _aws("HTTPCode_ELB_5XX_Count", Space.BALANCER, Subject.BALANCER, _COUNT)
+# Twice a day (observed: dev.classmethod.jp on its interval), for as long as the certificate has not ended: CDK's
+# metricDaysToExpiry says that the metric is no longer emitted then, and that missing data should breach.
+BALANCER_CERTIFICATE = _aws("DaysToExpiry", Space.CERTIFICATES, Subject.BALANCER, _COUNT, every=43_200)
 DB_CONNECTIONS = _aws("DatabaseConnections", Space.DATABASE, _DB, _COUNT)
 DB_STORAGE = _aws("FreeStorageSpace", Space.DATABASE, _DB, _BYTES)
 DB_CREDITS = _aws("CPUCreditBalance", Space.DATABASE, _DB, _COUNT, every=300)
@@ -263,7 +281,7 @@ BOX_METRICS: tuple[Metric, ...] = (
     BOOTSTRAP, OOM,
 )  # fmt: skip
 BALANCER_METRICS: tuple[Metric, ...] = (
-    BALANCER_REQUESTS, BALANCER_RESPONSE, BALANCER_5XX, BALANCER_4XX, BALANCER_OWN_5XX,
+    BALANCER_REQUESTS, BALANCER_RESPONSE, BALANCER_5XX, BALANCER_4XX, BALANCER_OWN_5XX, BALANCER_CERTIFICATE,
 )  # fmt: skip
 LOG_METRICS: tuple[Metric, ...] = (REQUESTS, ERRORS_5XX, ERRORS_4XX, RESPONSE, LLM_RESPONSE, SLOW)
 GPU_METRICS: tuple[Metric, ...] = (

@@ -34,6 +34,9 @@ BACKUP_PASSPHRASE = "database/backup-passphrase"  # noqa: S105 a name, not what 
 WEBHOOK = "alarms/webhook"
 """The parameter that holds the chat's address, below the stack's path."""
 
+DRILLS = "drill-"
+"""How the names of the scratch stacks of restore drills begin."""
+
 
 class Environment(StrEnum):
     """What a stack is for. `prod` retains its data, protects it, and accepts no stand-in values."""

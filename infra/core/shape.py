@@ -49,6 +49,10 @@ class Nat(StrEnum):
     NONE = "none"
 
 
+ENDPOINTS = ("ssm", "ssmmessages", "logs", "monitoring", "kms", "secretsmanager", "sts")
+"""What boxes ask of AWS besides buckets, which a gateway endpoint without a price reaches."""
+
+
 class Firewall(StrEnum):
     """What the web ACL before the load balancer does with requests that a rule matches."""
 
@@ -106,6 +110,7 @@ class Shape:
     database_gib: int = 0
     load_balancer_zones: int = 0
     nat_gateways: int = 0
+    endpoint_zones: int = 0
     serving: Option = Option.SINGLE
     eip: bool = False
 
@@ -155,6 +160,8 @@ def shape(
         database_gib=database_gib,
         load_balancer_zones=BALANCER_ZONES if private else 0,
         nat_gateways={Nat.ONE: 1, Nat.PER_ZONE: sizes.zones, Nat.NONE: 0}[sizes.nat] if private else 0,
+        # All boxes stand in the first zone, and an interface endpoint is paid for in each that it has a foot in.
+        endpoint_zones=1 if private and sizes.nat is Nat.NONE else 0,
         serving=serving.option,
         eip=Part.EIP in kept or any(side.option in _WITH_ADDRESS for side in sides),
     )

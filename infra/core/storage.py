@@ -92,9 +92,9 @@ BUCKETS: dict[BucketRole, BucketPlan] = {
         ),
         BucketPlan(
             BucketRole.ARTIFACTS,
-            "host bundles and releases",
+            "host bundles, packages and releases",
             (Rule("old-versions-go", noncurrent_expire_days=90),),
-            read_at_once=("host/", "releases/"),
+            read_at_once=("host/", "packages/", "releases/"),
         ),
         BucketPlan(
             BucketRole.LOGS,

@@ -329,7 +329,15 @@ TABLE: tuple[Threshold, ...] = (
         "certificate", "Certificate, days left", m.CERTIFICATE, "Minimum", DAY,
         _one(Severity.WARN, 14, (1, 1), "systemctl status terrace-certificate; the challenge needs port 80."),
         "Renewal should have happened at 30 days.", above=False, unit="days",
-        applies=lambda facts, box: box is not None and (facts.single or "frontend" in box.name),
+    ),
+    Threshold(
+        "certificate", "Certificate of the load balancer, days left", m.BALANCER_CERTIFICATE, "Minimum", DAY,
+        _one(Severity.WARN, 14, (1, 1),
+            "ACM renews while its CNAME stands (scripts/names.py show); an imported one: import anew."),
+        "ACM should have renewed it; after its last day nothing is published any more, which speaks too.",
+        above=False, unit="days", missing="breaching",
+        # The first datum comes within half a day.
+        warm_up_minutes=48 * 60,
     ),
     # -- answers ----------------------------------------------------------------------------------------------------
     Threshold(

@@ -36,6 +36,7 @@ CARRIED = (
     "infra/core/memory.py",
     "infra/core/metrics.py",
     "infra/core/naming.py",
+    "infra/core/packages.py",
     "infra/core/release.py",
     "infra/host/__init__.py",
 )

@@ -38,13 +38,19 @@ WantedBy=multi-user.target
 """
 
 
-def user_data(*, region: str, parameters: str, role: BoxRole) -> str:
+def user_data(*, region: str, parameters: str, role: BoxRole, private: bool = False) -> str:
     """The cloud-config of a box; `parameters` is the path of its stack's parameters, such as `/terrace/dev`.
+
+    A `private` box looks for an archive of packages before it asks a mirror.
 
     Raises:
         ValueError: the text is larger than EC2 takes.
     """
-    told = json.dumps({"parameters": parameters, "region": region, "role": role}, sort_keys=True)
+    told = json.dumps(
+        {"parameters": parameters, "region": region, "role": role}
+        | ({"placement": "private"} if private else {}),
+        sort_keys=True,
+    )
     config = {
         "write_files": [
             {"path": "/etc/terrace/told.json", "content": told + "\n"},

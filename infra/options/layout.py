@@ -217,6 +217,7 @@ class Layout(pulumi.ComponentResource):
                 region=context.settings.region,
                 parameters=context.naming.parameter(),
                 role=role_of(box.name),
+                private=box.placement is Placement.PRIVATE,
             ),
             public_ip=public_ip,
             parent=self,

@@ -14,9 +14,6 @@ from infra.core.stages import LADDER, Option, Stage
 from infra.core.transition import climb_faults
 from infra.settings.values import NAMESPACE
 
-ENDPOINTS = ("ssm", "ssmmessages", "logs", "monitoring", "kms", "secretsmanager", "sts")
-"""What boxes ask of AWS besides buckets, which a gateway endpoint without a price reaches."""
-
 
 def between_fields(values: Mapping[str, Any], faulty: set[str]) -> Iterator[Fault]:
     """Faults that show only where two settings meet; looked for also when a third one is wrong."""
@@ -135,19 +132,27 @@ def _of_private_stages(values: Mapping[str, Any], faulty: set[str]) -> Iterator[
                 "is missing where the domain's DNS is not in Route 53: nobody here can prove the domain",
                 "Request a certificate in ACM, write its CNAME into your DNS, and give the ARN once it is issued",
             )
-    if (edge or {}).get("nat") == Nat.NONE:
+    if (edge or {}).get("nat") == Nat.NONE and (outside := list(_outside(values, edge or {}))):
         yield Fault(
             f"{NAMESPACE}:edge.nat",
-            f"is none: private boxes could not reach {'; '.join(_outside(values))}",
-            f"Use {Nat.ONE} or {Nat.PER_ZONE}. None would take the GPU off, a host bundle that carries its "
-            f"packages, and interface endpoints for {', '.join(ENDPOINTS)} (docs/adr/0042-nat.md)",
+            f"is none: private boxes could not reach {'; '.join(what for what, _ in outside)}",
+            f"Use {Nat.ONE} or {Nat.PER_ZONE}, or: {'; '.join(remedy for _, remedy in outside)}. What else the "
+            f"application calls outside of AWS, such as webhooks, would be out of reach too (docs/adr/0042-nat.md)",
         )
 
 
-def _outside(values: Mapping[str, Any]) -> Iterator[str]:
-    """What boxes reach outside of AWS with these settings."""
-    yield "the mirrors of the distribution, for the host bundle carries no packages"
-    yield "webhooks that the application calls"
+def _outside(values: Mapping[str, Any], edge: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What boxes reach outside of AWS with these settings, and what would spare them that."""
+    if not edge.get("packages"):
+        yield (
+            "the mirrors of the distribution, for edge.packages names no archive",
+            "scripts/packages.py build, then use",
+        )
     gpu = found if isinstance(found := values.get("gpu"), Mapping) else {}
     if gpu.get("mode", Wanted.OFF) != Wanted.OFF:
-        yield f"RunPod's API, which gpu.mode {gpu['mode']} asks"
+        yield f"RunPod's API, which gpu.mode {gpu['mode']} asks", f"switch the GPU off ({NAMESPACE}:gpu.mode)"
+    if isinstance(asked := values.get("externalAi"), Mapping):
+        yield (
+            f"{asked.get('url')}, which externalAi names",
+            f"take {NAMESPACE}:externalAi out",
+        )

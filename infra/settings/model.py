@@ -235,7 +235,13 @@ class Edge(_Model):
     """How the world reaches private boxes, and they the world."""
 
     nat: Nat = Field(
-        default=Nat.ONE, description="NAT gateways: one, or per-zone; none is refused with its reasons"
+        default=Nat.ONE,
+        description="NAT gateways: one, per-zone, or none: docs/adr/0042-nat.md says what that asks for",
+    )
+    packages: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="SHA-256 of the archive that boxes install from, `scripts/packages.py use`; none: the mirrors",
     )
     firewall: Firewall = Field(
         default=Firewall.OFF,

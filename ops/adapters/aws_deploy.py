@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -47,14 +48,23 @@ class S3Artifacts:
             self._s3.put_object(Bucket=self._bucket, Key=key, Body=content, ContentType="application/json")
 
     def upload(self, key: str, archive: Packed) -> None:
-        """Writes an archive, in parts where it is large; S3 shows it when all of them are there."""
+        """Writes a release's archive."""
+        self.upload_file(key, archive.archive, archive.published.sha256)
+
+    def upload_file(self, key: str, path: Path, sha256: str) -> None:
+        """Writes a file, in parts where it is large; S3 shows it when all of them are there."""
         with speaking(f"s3://{self._bucket}/{key}"):
-            self._s3.upload_file(
-                str(archive.archive),
-                self._bucket,
-                key,
-                ExtraArgs={"Metadata": {"sha256": archive.published.sha256}},
-            )
+            self._s3.upload_file(str(path), self._bucket, key, ExtraArgs={"Metadata": {"sha256": sha256}})
+
+    def size_of(self, key: str) -> int | None:
+        """Bytes of an object; None where there is none."""
+        with speaking(f"s3://{self._bucket}/{key}"):
+            try:
+                return int(self._s3.head_object(Bucket=self._bucket, Key=key)["ContentLength"])
+            except self._s3.exceptions.ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                    return None
+                raise
 
 
 class SsmBoxes:

@@ -56,6 +56,12 @@ class Git:
             return None
         return self._git("show", f"{commit}:{path}", strip=False)
 
+    def differing(self, commit: str) -> list[str] | None:
+        """Files that differ between that commit and what is checked out; None where it is not known here."""
+        if not self._git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}", check=False):
+            return None
+        return self._git("diff", "--name-only", "--no-renames", "-z", commit, "--").split("\0")[:-1]
+
     def holds(self, branch: str, commit: str) -> bool:
         """Whether the branch is there and comes after that commit."""
         return self._run("merge-base", "--is-ancestor", commit, f"refs/heads/{branch}").returncode == 0

@@ -150,9 +150,19 @@ def _why_not(
 def save(approval: Approval, folder: Path) -> Path:
     """Writes it beside the plans."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{approval.plan[:10]}.{approval.by}.approval"
-    write(path, json.dumps(asdict(approval), indent=1) + "\n")
+    path = folder / file_name(approval)
+    write(path, text(approval))
     return path
+
+
+def file_name(approval: Approval) -> str:
+    """What its file is called: by plan and name."""
+    return f"{approval.plan[:10]}.{approval.by}.approval"
+
+
+def text(approval: Approval) -> str:
+    """The file."""
+    return json.dumps(asdict(approval), indent=1) + "\n"
 
 
 def parse(text: str, *, where: str) -> Approval:

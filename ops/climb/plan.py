@@ -20,6 +20,8 @@ from ops.climb.verdicts import Answer, Verdict, passed
 from ops.stackfile import write
 
 FOLDER = "plans"
+BRANCH = "climb/"
+"""Before a plan's id: the branch that its words are committed on."""
 EXPIRES_HOURS = 24
 
 

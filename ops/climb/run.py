@@ -18,7 +18,7 @@ from ops.climb import history
 from ops.climb.journal import Event, Journal, Record
 from ops.climb.lock import Lock
 from ops.climb.moving import LED, Moving
-from ops.climb.plan import Plan
+from ops.climb.plan import BRANCH, Plan
 from ops.climb.steps import SHIFT, SHIFT_SECONDS, Kind, Step, Words
 
 
@@ -107,7 +107,7 @@ Moment = Callable[[Step, str], object]
 
 def branch_of(plan: Plan) -> str:
     """The branch that the climb's words are committed on."""
-    return f"climb/{plan.id}"
+    return f"{BRANCH}{plan.id}"
 
 
 @dataclass

@@ -45,6 +45,11 @@ class Words:
             found["terrace:kept"] = list(self.kept) or None
         return found
 
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Where on the ladder that is; what is kept beside it is not part of it."""
+        return self.stage, self.climb_to, self.phase
+
     def said(self) -> str:
         """For people."""
         return f"{self.stage} → {self.climb_to}, {self.phase}" if self.climb_to else self.stage

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import json
+import threading
+from base64 import b64decode
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from functools import cache
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import boto3
+import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from embedded.alarms.service import AlarmService
 from embedded.aws.hooks import HOOKS
+from embedded.aws.posts import POSTS
 from embedded.aws.server import ApiServer
+from infra.core.alarms import alarm_set
 from infra.core.naming import FAKE_AMI
+from infra.core.shape import shape
+from infra.core.stages import find
+from infra.core.thresholds import Facts
+from ops.alarmcalls import metric_call
 
 REGION = "ap-northeast-2"
 NOW = datetime.now(UTC).replace(second=0, microsecond=0)
@@ -139,6 +154,118 @@ def test_the_mail_still_comes_when_a_webhook_and_a_lambda_are_down(aws: Aws, ser
     assert (mail["To"], mail["Subject"]) == ("ops@example.com", f'ALARM: "memory" in {REGION}')
 
 
+@dataclass
+class Endpoint:
+    """Somebody's HTTP endpoint: what it got, and what it answers to each notification (200 when that ran out)."""
+
+    url: str
+    got: list[tuple[dict[str, str], dict[str, Any]]] = field(default_factory=list)
+    answers: list[int] = field(default_factory=list)
+
+    def of(self, kind: str) -> list[tuple[dict[str, str], dict[str, Any]]]:
+        return [each for each in self.got if each[0]["x-amz-sns-message-type"] == kind]
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            made.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            asks = body["Type"] == "SubscriptionConfirmation"
+            self.send_response(200 if asks or not made.answers else made.answers.pop(0))
+            self.end_headers()
+
+        def log_message(self, format: str, *_: Any) -> None:  # noqa: A002
+            """Says nothing."""
+
+    http = HTTPServer(("127.0.0.1", 0), Handler)
+    made = Endpoint(f"http://127.0.0.1:{http.server_address[1]}/alarms")
+    thread = threading.Thread(target=http.serve_forever, daemon=True)
+    thread.start()
+    yield made
+    POSTS.settle()
+    http.shutdown()
+    thread.join()
+    http.server_close()
+
+
+def confirm(endpoint: Endpoint) -> str:
+    """Follows the link, as the endpoint's owner does; what is answered."""
+    POSTS.settle()
+    (_, asked) = endpoint.of("SubscriptionConfirmation")[-1]
+    return httpx.get(asked["SubscribeURL"], timeout=30).raise_for_status().text
+
+
+def test_an_http_endpoint_confirms_by_the_link_and_is_told_with_the_headers_of_sns(
+    aws: Aws, service: AlarmService, endpoint: Endpoint
+) -> None:
+    sns = aws("sns")
+    arn = topic(aws)
+    said = sns.subscribe(TopicArn=arn, Protocol="http", Endpoint=endpoint.url)["SubscriptionArn"]
+    assert said == "pending confirmation"
+    put_alarm(aws, AlarmActions=[arn], OKActions=[arn])
+    put_data(aws, 93, minutes_ago=range(1, 5))
+    service.evaluate(NOW)
+    service.settle()
+    # Not yet confirmed: asked, and told nothing.
+    ((headers, asked),) = endpoint.got
+    assert headers["x-amz-sns-message-type"] == asked["Type"] == "SubscriptionConfirmation"
+    (listed,) = sns.list_subscriptions_by_topic(TopicArn=arn)["Subscriptions"]
+    assert listed["SubscriptionArn"] == "PendingConfirmation"
+    assert f"<SubscriptionArn>{arn}:" in confirm(endpoint)
+    (listed,) = sns.list_subscriptions_by_topic(TopicArn=arn)["Subscriptions"]
+    put_data(aws, 10, minutes_ago=range(1))
+    service.evaluate(NOW + timedelta(minutes=1))
+    service.settle()
+    ((headers, told),) = endpoint.of("Notification")
+    assert headers["x-amz-sns-topic-arn"] == told["TopicArn"] == arn
+    assert headers["x-amz-sns-subscription-arn"] == listed["SubscriptionArn"]
+    assert headers["x-amz-sns-message-id"] == told["MessageId"]
+    assert headers["content-type"] == "text/plain; charset=UTF-8"
+    assert json.loads(told["Message"])["NewStateValue"] == "OK"
+    assert told["Subject"].startswith('OK: "memory"')
+    # Whoever verifies is to refuse it, and whoever reads it is to see why.
+    assert told["SigningCertURL"] == "https://embedded.invalid/not-signed-by-aws.pem"
+    assert b64decode(told["Signature"]) == b"of terrace's embedded cloud, not of AWS"
+    httpx.get(told["UnsubscribeURL"], timeout=30).raise_for_status()
+    assert sns.list_subscriptions_by_topic(TopicArn=arn)["Subscriptions"] == []
+
+
+def test_nobody_confirms_with_a_token_that_was_not_sent(aws: Aws, endpoint: Endpoint) -> None:
+    arn = topic(aws, ("http", endpoint.url))
+    with pytest.raises(aws("sns").exceptions.InvalidParameterException, match="Token"):
+        aws("sns").confirm_subscription(TopicArn=arn, Token="0" * 128)
+    aws("sns").publish(TopicArn=arn, Message="x")
+    POSTS.settle()
+    assert endpoint.of("Notification") == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "attempts"),
+    [([], 1), ([500, 503], 3), ([429], 2), ([500] * 9, 4), ([403], 1)],
+    ids=["well", "fails-twice", "too-many", "always-fails", "refuses"],
+)
+def test_a_message_is_sent_again_as_sns_does_and_the_mail_waits_for_none_of_it(
+    aws: Aws, service: AlarmService, endpoint: Endpoint, answers: list[int], attempts: int
+) -> None:
+    endpoint.answers = answers
+    arn = topic(aws, ("http", endpoint.url), ("email", "ops@example.com"))
+    confirm(endpoint)
+    put_alarm(aws, AlarmActions=[arn])
+    put_data(aws, 93, minutes_ago=range(1, 5))
+    service.evaluate(NOW)
+    (mail,) = mails(service)
+    assert mail["Subject"].startswith("ALARM")
+    for minute in range(1, 7):
+        service.settle()
+        service.evaluate(NOW + timedelta(minutes=minute))
+    told = endpoint.of("Notification")
+    assert len(told) == attempts
+    assert len({body["MessageId"] for _, body in told}) == 1
+    assert len(mails(service)) == 1
+
+
 def test_a_filter_policy_keeps_the_first_ok_of_a_new_alarm_out_of_the_mail(
     aws: Aws, service: AlarmService
 ) -> None:
@@ -210,6 +337,45 @@ def test_a_failed_check_reboots_the_instance(aws: Aws, service: AlarmService) ->
     service.evaluate(NOW)
     instance: Any = ec2_backends["123456789012"][REGION].get_instance(made["InstanceId"])
     assert instance.reboots == 1
+
+
+def imported(aws: Aws, ends: datetime) -> str:
+    """The ARN of a certificate that somebody brought, good until then."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "app.example.com")])
+    made = x509.CertificateBuilder(
+        name, name, key.public_key(), x509.random_serial_number(), NOW - timedelta(days=1), ends
+    ).sign(key, hashes.SHA256())
+    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return str(
+        aws("acm").import_certificate(
+            Certificate=made.public_bytes(serialization.Encoding.PEM),
+            PrivateKey=key.private_bytes(serialization.Encoding.PEM, *plain),
+        )["CertificateArn"]
+    )
+
+
+def test_a_certificate_that_nobody_renews_is_told_two_weeks_ahead_and_stays_told_after_its_end(
+    aws: Aws, service: AlarmService
+) -> None:
+    arn = imported(aws, NOW + timedelta(days=17))
+    (row,) = [each for each in alarm_set(Facts(shape(find("private")))).alarms if "certificate" in each.name]
+    call = metric_call(row, "terrace", "dev", {"balancer": {"LoadBalancer": "b", "CertificateArn": arn}})
+    aws("cloudwatch").put_metric_alarm(**call)
+    changes = [
+        (change.new, (change.at - NOW) // timedelta(days=1))
+        for hour in range(24 * 20)
+        for change in service.evaluate(NOW + timedelta(hours=hour))
+    ]
+    # Silent for its first two days; below fourteen in the fourth; after the seventeenth nothing is published.
+    assert changes == [("OK", 2), ("ALARM", 3)]
+    told = aws("cloudwatch").get_metric_statistics(
+        Namespace="AWS/CertificateManager", MetricName="DaysToExpiry", Period=86_400, Statistics=["Minimum"],
+        Dimensions=[{"Name": "CertificateArn", "Value": arn}],
+        StartTime=NOW - timedelta(days=1), EndTime=NOW + timedelta(days=20),
+    )["Datapoints"]  # fmt: skip
+    assert min(each["Minimum"] for each in told) == 0
+    assert max(each["Timestamp"] for each in told) < NOW + timedelta(days=17)
 
 
 def test_a_line_of_the_access_log_becomes_a_metric_and_a_latency_has_no_zeros(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.box
 
 ANY = IPv4Network("0.0.0.0/0")
 HOST = Path("/proc/self/ns/net")
+NOT_AWS = IPv4Address("169.254.169.249")
 
 
 @pytest.fixture
@@ -239,6 +241,18 @@ def test_every_vpc_reaches_what_the_supervisor_listens_on(wire: Wire) -> None:
                 assert reached.recv(3) == b"aws"
         with pytest.raises(HostError, match=f"{ENDPOINT}:80 cannot be listened on"):
             wire.fabric.listen(ENDPOINT, 80)
+
+
+def test_what_is_not_aws_is_reached_only_by_a_box_with_a_way_out(wire: Wire) -> None:
+    out, inside = wire.spec(public_ip=wire.public(0)), wire.spec()
+    wire.apply(out, inside)
+    with wire.fabric.listen(NOT_AWS, 80):
+        for box, reached in ((out, True), (inside, False)):
+            with nullcontext() if reached else pytest.raises(TimeoutError):
+                within(
+                    wire.places[box.instance_id],
+                    lambda: socket.create_connection((str(NOT_AWS), 80), 2).close(),
+                )
 
 
 @pytest.mark.parametrize("address", ["169.254.169.254", "169.254.169.253", "10.0.0.1"])

@@ -180,6 +180,27 @@ def test_a_password_that_is_forgotten_is_made_anew_and_reaches_server_and_servic
     assert kept["KeyId"] == box.outputs["key_arn"]
 
 
+def test_a_parameter_that_changed_reaches_the_services_by_itself_and_once(box: Served) -> None:
+    ssm, name = boto3.client("ssm", region_name=REGION), "/terrace/dev/app/CURRENCY"
+    assert "terrace-follow.timer" in box.sh("systemctl list-timers --no-pager terrace-follow.timer")
+    before = pids(box)
+    ssm.put_parameter(Name=name, Value="KRW", Type="String", Overwrite=True)
+    try:
+        box.sh("systemctl start terrace-follow.service")
+        after = pids(box)
+        assert {each for each in before if before[each] != after[each]} == {
+            "terrace-backend@8080", "terrace-frontend@3000",
+        }  # fmt: skip
+        assert "CURRENCY=KRW" in box.sh(f"tr '\\0' '\\n' < /proc/{after['terrace-backend@8080']}/environ")
+        until(lambda: serves(box), box=box)
+        box.sh("systemctl start terrace-follow.service")
+        assert pids(box) == after
+    finally:
+        ssm.delete_parameter(Name=name)
+        box.sh("terrace-host follow --now")
+    until(lambda: serves(box), box=box)
+
+
 def aside(box: Served) -> None:
     """Takes /data away from everything that uses it."""
     box.sh(

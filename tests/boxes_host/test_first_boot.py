@@ -284,7 +284,7 @@ EXPOSURE = {
     # They install packages, mount, write units: root's own work, seconds long.
     **{
         f"terrace-{name}": 9.6
-        for name in ("agents", "certificate", "data", "grow", "host", "release", "settings")
+        for name in ("agents", "certificate", "data", "follow", "grow", "host", "release", "settings")
     },
 }
 

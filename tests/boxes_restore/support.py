@@ -59,6 +59,25 @@ printf "shared_buffers = 64MB\\nwal_level = logical\\n" > /etc/postgresql/17/mai
 """
 
 
+WRITER = """
+: > /root/acknowledged
+runuser -u postgres -- psql -XAtq -d app -c \
+  'create table if not exists acknowledged (n bigint primary key, at timestamptz)'
+cat > /root/writer <<'LOOP'
+#!/bin/sh
+n=$(runuser -u postgres -- psql -XAtq -d app -c 'select coalesce(max(n), 0) from acknowledged')
+while :; do
+  n=$((n + 1))
+  runuser -u postgres -- psql -XAtq -d app -c "insert into acknowledged values ($n, clock_timestamp())" || exit 0
+  echo "$n $(date +%s.%N)" >> /root/acknowledged
+done
+LOOP
+chmod +x /root/writer
+systemd-run --quiet --collect --unit=writer /root/writer
+"""
+"""One row after another, each noted with its time when it was acknowledged."""
+
+
 @dataclass
 class World:
     """A cloud with S3, SSM and CloudWatch, and boxes that reach it."""
@@ -292,6 +311,11 @@ class Machine:
             "[ ! -e /data/drill/postmaster.pid ] || runuser -u postgres -- "
             "/usr/lib/postgresql/17/bin/pg_ctl stop -m immediate -D /data/drill; rm -rf /data/drill*"
         )
+
+    def acknowledged(self) -> dict[int, float]:
+        """The rows that the writer was told of, with their times (POSIX, seconds); a line that was cut is none."""
+        lines = [line.split() for line in self.sh("cat /root/acknowledged").splitlines()]
+        return {int(line[0]): float(line[1]) for line in lines if len(line) == 2 and "." in line[1]}
 
     def power_cut(self) -> None:
         """The plug is pulled, and put in again; /data is mounted as at any boot."""

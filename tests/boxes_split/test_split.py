@@ -71,6 +71,27 @@ def test_what_must_not_be_reached_is_not(two: Two) -> None:
     assert two.tried("frontend", reach.format(database, port))[0] != 0
 
 
+def test_the_applications_password_is_changed_in_one_word_and_the_old_one_opens_nothing(two: Two) -> None:
+    """The passwords stay on the box: what is compared here is what each of them opens."""
+    opens = (
+        "old=$(cat /root/old); now=$(sed -n 's/^SPRING_DATASOURCE_PASSWORD=\"\\(.*\\)\"/\\1/p' /run/terrace/app.env);"
+        "url=$(sed -n 's/^DATABASE_URL=\"[^@]*@\\(.*\\)\"/\\1/p' /run/terrace/app.env);"
+        'for each in "$old" "$now"; do PGPASSWORD="$each" psql -w -XAtc "select 7" "postgresql://app@$url" 2>&1'
+        " | tail -1 | cut -c1-60; done"
+    )
+    two.sh(
+        "backend",
+        "umask 077; sed -n 's/^SPRING_DATASOURCE_PASSWORD=\"\\(.*\\)\"/\\1/p' /run/terrace/app.env > /root/old",
+    )
+    assert two.sh("backend", opens).split() == ["7", "7"]
+    done = two.script("data", "password", "--stack", "dev", "--yes")
+    assert done.returncode == 0, done.stderr
+    old, now = two.sh("backend", opens).strip().splitlines()
+    assert ("7" not in old.split(), now) == (True, "7"), old
+    two.until("/api/totals", 200)
+    assert two.sh("backend", "cat /root/old").strip() not in done.stdout + done.stderr
+
+
 @pytest.mark.matrix
 def test_where_two_jvms_do_not_fit_a_release_is_refused_or_interrupts_the_backend_alone(two: Two) -> None:
     refused = two.release("v2")

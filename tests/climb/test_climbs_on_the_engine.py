@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from embedded.aws.faults import Fault, FaultKind
+from ops import stackfile
 from tests.climb.conftest import Clone
+from tests.engine.conftest import ROOT
 
 pytestmark = pytest.mark.engine
 
@@ -130,8 +132,25 @@ def test_an_approval_by_ssh_key_opens_the_way_and_travels_by_the_bucket(clone: C
     )
     assert "is by the one who asked" in refused.stderr
     second = clone.another("second")
-    (second.directory / "plans").mkdir()
-    shutil.copy(clone.directory / "plans" / f"{made['id']}.json", second.directory / "plans")
+    branch = f"climb/{made['id']}"
+    workflow = clone.another("workflow")
+    workflow.git("switch", "-q", "-c", branch)
+    stackfile.set_setting(workflow.directory / "Pulumi.dev.yaml", "terrace:stage", "single-8g-fixed")
+    workflow.commit("the word")
+    assert "has 0 of 1 approvals" in standing(workflow, branch, code=4)
     second.scale("approve", made["id"], "--as", "alice@example.com", "--key", str(key), "--yes")
+    assert "single-8g -> single-8g-fixed" in standing(workflow, branch)
+    assert "names no climb's plan" in standing(workflow, "another-branch", code=4)
     clone.scale("apply", made["id"], "--yes")
     assert clone.box()["InstanceType"] == "m6g.large"
+    assert "stays where it stands" in standing(workflow, branch)
+
+
+def standing(clone: Clone, carries: str, *, code: int = 0) -> str:
+    """What a workflow's own step says in that clone, which has nothing but what git and the bucket hold."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "ci.py"), "standing", "--stack", "dev", "--carries", carries],
+        cwd=clone.directory, env=clone.environment, capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    return " ".join(done.stderr.split())

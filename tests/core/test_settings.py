@@ -259,6 +259,25 @@ IN_ROUTE_53 = {"terrace:dns": {"zoneId": "Z0123456789ABC"}}
             "could not reach the mirrors of the distribution",
         ),
         (
+            {**PRIVATE, **IN_ROUTE_53, "terrace:edge": {"nat": "one", "packages": "v1"}},
+            "terrace:edge.packages",
+            "'v1'",
+        ),
+        (
+            {
+                **PRIVATE,
+                **IN_ROUTE_53,
+                "terrace:edge": {"nat": "none", "packages": "0" * 64},
+                "terrace:externalAi": {
+                    "url": "https://api.example.com/v1",
+                    "model": "a-model",
+                    "reason": "the endpoint is away until January",
+                },
+            },
+            "terrace:edge.nat",
+            "could not reach https://api.example.com/v1, which externalAi names",
+        ),
+        (
             {**PRIVATE, **IN_ROUTE_53, "terrace:edge": {"nat": "none"}, "terrace:gpu": {"mode": "flex"}},
             "terrace:edge.nat",
             "; RunPod's API, which gpu.mode flex asks",
@@ -289,6 +308,7 @@ def test_what_a_stage_cannot_stand_with_is_refused_with_the_way_out(
         {"terrace:stage": "split"},
         {**PRIVATE, **IN_ROUTE_53},
         {**PRIVATE, "terrace:edge": {"certificateArn": CERTIFICATE, "nat": "per-zone"}},
+        {**PRIVATE, **IN_ROUTE_53, "terrace:edge": {"nat": "none", "packages": "0" * 64}},
         {"terrace:stage": "split", "terrace:kept": ["box-data"], "terrace:released": ["box-data"]},
     ],
 )

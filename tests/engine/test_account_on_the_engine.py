@@ -27,6 +27,7 @@ def test_an_account_is_prepared_seen_and_given_up_again(standing: Any) -> None:
     roles = standing.outputs()["workflow_roles"]
     assert roles["prod"] == "arn:aws:iam::123456789012:role/terrace-workflow-prod"
     assert roles["dev-pull-request"] == "arn:aws:iam::123456789012:role/terrace-workflow-dev-preview"
+    assert roles["prod-drill"] == "arn:aws:iam::123456789012:role/terrace-workflow-prod-drill"
     standing.up("--expect-no-changes")
 
     standing.client("cloudtrail").stop_logging(Name=trail["TrailARN"])

@@ -162,6 +162,10 @@ def test_alarms_of_two_boxes_read_the_ids_of_what_stands(named: Any, stage: str)
         own["LoadBalancer"] = {balancer["LoadBalancerArn"].partition("loadbalancer/")[2]}
         groups = elb.describe_target_groups()["TargetGroups"]
         own["TargetGroup"] = {each["TargetGroupArn"].rpartition(":")[2] for each in groups}
+        listeners = elb.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])["Listeners"]
+        own["CertificateArn"] = {
+            each["CertificateArn"] for listener in listeners for each in listener.get("Certificates") or ()
+        }
         gateways = named.client("ec2").describe_nat_gateways()["NatGateways"]
         own["NatGatewayId"] = {each["NatGatewayId"] for each in gateways}
     fixed = {"Stack": {"dev"}, "path": {"/", "/data"}, "fstype": {"ext4"}}

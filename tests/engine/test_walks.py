@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from embedded.aws.faults import Fault, FaultKind
+from infra.core.shape import ENDPOINTS
 from infra.core.stages import LADDER, Option, Role, find
 from tests.engine.test_refusals_on_the_engine import printed
 
@@ -211,6 +212,28 @@ def _every_pair(names: list[str]) -> list[str]:
         else:
             walked.append(stack.pop())
     return walked[::-1][1:]
+
+
+def test_private_boxes_lose_their_nat_gateway_for_endpoints_and_get_it_back(named: Any) -> None:
+    """Boxes are neither replaced nor stopped by it: what they are told at birth is the same."""
+    ec2 = named.client("ec2")
+    closed = {"nat": "none", "packages": "ab" * 32}
+
+    def ways() -> tuple[int, set[str]]:
+        gateways = [each for each in ec2.describe_nat_gateways()["NatGateways"] if each["State"] != "deleted"]
+        kinds = [each for each in ec2.describe_vpc_endpoints()["VpcEndpoints"] if each["State"] != "deleted"]
+        return len(gateways), {
+            each["ServiceName"].rpartition(".")[2] for each in kinds if each["VpcEndpointType"] == "Interface"
+        }
+
+    named.write(stage="private", edge=closed)
+    named.up()
+    assert ways() == (0, set(ENDPOINTS))
+    boxes = named.urns("aws:ec2/instance:Instance")
+    mark(named)
+    step(named, edge={"nat": "one"})
+    assert ways() == (1, set())
+    assert named.urns("aws:ec2/instance:Instance") == boxes
 
 
 def test_from_public_boxes_to_private_ones_and_back(named: Any) -> None:

@@ -1,14 +1,22 @@
-"""A double for a test."""
+"""A double for a test, alone or with a controller."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from embedded.runpod.server import RunPodServer
 
+from .desk import Desk, desk
 from .support import KEY
+
+
+@pytest.fixture
+def auto(tmp_path: Path) -> Desk:
+    """A controller that chooses its modes itself."""
+    return desk(tmp_path)
 
 
 @pytest.fixture

@@ -2,107 +2,34 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from decimal import Decimal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from embedded.runpod.faults import FaultName
-from infra.clients.calling import ONCE, UnauthorizedError
+from infra.clients.calling import UnauthorizedError
 from infra.clients.runpod_jobs import JobPolicy
-from infra.core import metrics
 from infra.core.errors import TerraceError
-from infra.core.gpu.decide import Bounds, Finding, Observation, Override, State, decide
+from infra.core.gpu.decide import Finding, Override
 from infra.core.gpu.definition import load_policy
 from infra.core.gpu.modes import Mode, Wanted, Workers
-from infra.core.gpu.platform import BURST_WORKERS, WorkerStatus
-from infra.core.gpu.policy import Policy, Window, overshoot_usd
-from infra.core.thresholds import TABLE
-from infra.host.box.gpu.controller import Controller, Figures, Plan, Round
-from infra.host.box.gpu.inferences import Inference, Inferences
+from infra.core.gpu.platform import BURST_WORKERS
+from infra.core.gpu.policy import Window, overshoot_usd
+from infra.host.box.gpu.controller import Controller
 from infra.host.box.gpu.record import ConflictError, Document, FileStore, Journal, take_override
-from ops.gpu import bill
 
-from .support import NOW, Bench, bench, envelope
+from .desk import DAY, Board, Desk, desk
+from .support import NOW
 
-JOB = JobPolicy(300, 3600)
-DAY = 86400
-
-
-@dataclass
-class Desk:
-    """A controller with its double."""
-
-    bench: Bench
-    endpoint: str
-    controller: Controller
-
-    def rounds(self, minutes: float) -> list[Round]:
-        """Lets time pass with a round a minute."""
-        found = []
-        for _ in range(int(minutes)):
-            self.bench.pass_time(60)
-            found.append(self.controller.round())
-        return found
-
-    def send(self, count: int = 1) -> None:
-        for _ in range(count):
-            self.bench.jobs(self.endpoint).run({}, JOB)
-
-    @property
-    def live(self) -> Workers:
-        found = self.bench.api.endpoint(self.endpoint)
-        assert found is not None
-        return found.workers
-
-
-@dataclass
-class MemoryStore(FileStore):
-    """The document in memory: a disk is waited for in one test alone."""
-
-    path: Path = Path()
-    text: str = ""
-
-    def load(self) -> tuple[Document, str]:
-        return (Document.loads(self.text), self.text) if self.text else (Document(), "")
-
-    def save(self, document: Document, version: str) -> str:
-        if version != self.text:
-            raise ConflictError
-        self.text = document.dumps()
-        return self.text
-
-
-def desk(
-    path: Path,
-    wanted: Wanted = Wanted.AUTO,
-    *,
-    budget: float = 50.0,
-    policy: Policy | None = None,
-    **habits: Any,
-) -> Desk:
-    made = bench(patience=ONCE, **habits)
-    endpoint = made.endpoint(wanted)
-    controller = Controller(
-        made.api,
-        made.jobs(endpoint),
-        MemoryStore(),
-        Journal(path / "journal.jsonl"),
-        Plan(endpoint, envelope(wanted), budget, 300.0),
-        policy or load_policy(),
-        "box-1",
-        lambda: made.double.world.now,
-    )
-    return Desk(made, endpoint, controller)
-
-
-@pytest.fixture
-def auto(tmp_path: Path) -> Desk:
-    return desk(tmp_path)
+BOUND_USD = overshoot_usd(
+    most_workers=2,
+    burst=BURST_WORKERS,
+    policy=load_policy(),
+    job_timeout_seconds=300,
+    idle_timeout_seconds=60,
+)
 
 
 def test_a_quiet_endpoint_stays_in_flex_and_nothing_is_sent(auto: Desk) -> None:
@@ -168,44 +95,28 @@ def test_an_override_holds_until_it_expires(auto: Desk) -> None:
 
 def test_the_budget_closes_the_endpoint_and_a_running_job_is_not_killed(tmp_path: Path) -> None:
     made = desk(tmp_path, budget=0.05, execution_seconds=250.0)
-    spent = lambda: made.bench.double.world.spend_usd(made.bench.double.endpoints[0])  # noqa: E731
-    job = made.bench.jobs(made.endpoint).run({}, JOB)
-    while spent() < 0.05:
+    job = made.send()
+    while made.spent_usd < 0.05:
         made.rounds(1)
-    found = made.bench.jobs(made.endpoint).status(job.id)
-    assert found is not None
-    assert found.status.value == "IN_PROGRESS"
+    assert made.status_of(job) == "IN_PROGRESS"
     made.rounds(10)
-    found = made.bench.jobs(made.endpoint).status(job.id)
-    assert found is not None
-    assert found.status.value == "COMPLETED"
+    assert made.status_of(job) == "COMPLETED"
     assert made.live.most == 0
-    bound = overshoot_usd(
-        most_workers=2,
-        burst=BURST_WORKERS,
-        policy=load_policy(),
-        job_timeout_seconds=300,
-        idle_timeout_seconds=60,
-    )
-    assert spent() <= 0.05 + bound
+    assert made.spent_usd <= 0.05 + BOUND_USD
 
 
 def test_an_endpoint_that_a_person_closes_ends_its_running_job_first(tmp_path: Path) -> None:
     made = desk(tmp_path, execution_seconds=250.0)
     made.rounds(1)
-    job = made.bench.jobs(made.endpoint).run({}, JOB)
+    job = made.send()
     made.rounds(4)
     take_override(made.controller.store, Override(Mode.CLOSED, NOW + 9999, "kim", "image is changed"))
     made.rounds(1)
     assert made.live == Workers(0, 1, 1)
-    found = made.bench.jobs(made.endpoint).status(job.id)
-    assert found is not None
-    assert found.status.value == "IN_PROGRESS"
+    assert made.status_of(job) == "IN_PROGRESS"
     made.rounds(5)
-    found = made.bench.jobs(made.endpoint).status(job.id)
-    assert found is not None
-    assert found.status.value == "COMPLETED"
-    assert made.bench.double.endpoints[0].retried == 0
+    assert made.status_of(job) == "COMPLETED"
+    assert made.platform.retried == 0
     assert made.live.most == 0
 
 
@@ -224,7 +135,7 @@ def test_an_endpoint_that_a_person_closes_while_work_never_ends_is_closed_after_
         most.append(made.live.most)
     assert most[0] >= 1
     assert most[-1] == 0
-    assert made.bench.double.endpoints[0].retried == 0
+    assert made.platform.retried == 0
 
 
 def test_an_idle_endpoint_that_a_person_closes_is_closed_at_once(tmp_path: Path) -> None:
@@ -240,7 +151,7 @@ def test_workers_that_crash_beside_one_that_works_are_no_crash_loop(auto: Desk) 
     auto.bench.double.habits.execution_seconds = 600.0
     auto.bench.jobs(auto.endpoint).run({}, JobPolicy(3600, 7200))
     auto.rounds(4)
-    auto.bench.double.endpoints[0].crashing = True
+    auto.platform.crashing = True
     auto.send(20)
     for each in auto.rounds(3):
         assert each.decision is not None
@@ -253,14 +164,7 @@ def test_with_work_that_never_ends_the_overshoot_stays_under_its_bound(tmp_path:
     for _ in range(40):
         made.send(60)
         made.rounds(1)
-    bound = overshoot_usd(
-        most_workers=2,
-        burst=BURST_WORKERS,
-        policy=load_policy(),
-        job_timeout_seconds=300,
-        idle_timeout_seconds=60,
-    )
-    assert 0.15 < made.bench.double.world.spend_usd(made.bench.double.endpoints[0]) <= 0.2 + bound
+    assert 0.15 < made.spent_usd <= 0.2 + BOUND_USD
     assert made.live.most == 0
 
 
@@ -275,21 +179,21 @@ def test_without_stock_nothing_is_flipped_up(tmp_path: Path) -> None:
 
 def test_a_crash_loop_is_closed_before_it_bills_on_and_on(auto: Desk) -> None:
     auto.rounds(2)
-    auto.bench.double.endpoints[0].crashing = True
+    auto.platform.crashing = True
     auto.send(3)
     auto.rounds(30)
     assert auto.live.most == 0
-    assert auto.bench.double.world.spend_usd(auto.bench.double.endpoints[0]) < 0.2
+    assert auto.spent_usd < 0.2
     assert "crash" in "".join(str(each) for each in auto.controller.journal.read())
 
 
 def test_an_image_that_cannot_be_pulled_ends_closed_too(auto: Desk) -> None:
     auto.rounds(2)
-    auto.bench.double.habits.bad_images.add(auto.bench.double.endpoints[0].body["image"])
+    auto.bench.double.habits.bad_images.add(auto.platform.body["image"])
     auto.send(1)
     auto.rounds(20)
     assert auto.live.most == 0
-    assert auto.bench.double.world.spend_usd(auto.bench.double.endpoints[0]) == 0
+    assert auto.spent_usd == 0
 
 
 def test_a_start_as_long_as_the_definition_allows_is_no_crash_loop(auto: Desk) -> None:
@@ -298,13 +202,13 @@ def test_a_start_as_long_as_the_definition_allows_is_no_crash_loop(auto: Desk) -
     for each in auto.rounds(16):
         assert each.decision is not None
         assert Finding.CRASH_LOOP not in each.decision.findings
-    assert auto.bench.double.endpoints[0].completed == 1
+    assert auto.platform.completed == 1
 
 
 def test_a_dead_engine_is_thrown_away_and_a_new_one_does_the_work(auto: Desk) -> None:
     auto.send(1)
     auto.rounds(3)
-    (endpoint,) = auto.bench.double.endpoints
+    endpoint = auto.platform
     next(iter(endpoint.workers.values())).dead_engine = True
     auto.send(4)
     closed = auto.rounds(1)[0]
@@ -331,7 +235,7 @@ def test_what_the_platform_lowered_after_quiet_days_is_restored(auto: Desk) -> N
 
 def test_an_edit_in_the_console_is_left_alone_for_an_hour(auto: Desk) -> None:
     auto.rounds(3)
-    auto.bench.double.endpoints[0].body["workers"] = {"min": 1, "max": 1, "idleTimeout": 60}
+    auto.platform.body["workers"] = {"min": 1, "max": 1, "idleTimeout": 60}
     auto.rounds(50)
     assert auto.live == Workers(1, 1, 60)
     auto.rounds(15)
@@ -340,7 +244,7 @@ def test_an_edit_in_the_console_is_left_alone_for_an_hour(auto: Desk) -> None:
 
 def test_an_edit_beyond_the_envelope_is_put_right_at_once(auto: Desk) -> None:
     auto.rounds(3)
-    auto.bench.double.endpoints[0].body["workers"] = {"min": 3, "max": 5, "idleTimeout": 60}
+    auto.platform.body["workers"] = {"min": 3, "max": 5, "idleTimeout": 60}
     auto.rounds(1)
     assert auto.live == Workers(0, 2, 60)
 
@@ -350,7 +254,7 @@ def test_a_wiped_exclusion_is_restored_after_the_controllers_own_patch(auto: Des
     auto.bench.double.faults.plan(FaultName.WIPES_EXCLUSIONS, method="PATCH")
     take_override(auto.controller.store, Override(Mode.ACTIVE, NOW + 9999, "kim", "try"))
     auto.rounds(2)
-    assert len(auto.bench.double.endpoints[0].body["gpu"]["excludedTypes"]) == 2
+    assert len(auto.platform.body["gpu"]["excludedTypes"]) == 2
 
 
 def test_of_two_boxes_one_leads_and_the_other_takes_over_when_it_falls_silent(auto: Desk) -> None:
@@ -417,7 +321,7 @@ def test_a_server_that_fails_is_held_out(auto: Desk) -> None:
 
 
 def test_an_endpoint_deleted_in_the_console_needs_a_person(auto: Desk) -> None:
-    auto.bench.double.world.remove(auto.bench.double.endpoints[0])
+    auto.bench.double.world.remove(auto.platform)
     with pytest.raises(TerraceError, match="pulumi up"):
         auto.controller.round()
 
@@ -442,17 +346,17 @@ def test_a_clock_that_jumps_ahead_counts_too_much_rather_than_too_little_and_sto
     auto.controller.clock = lambda: world.now
     auto.rounds(61)
     counted = auto.controller.store.load()[0].money.usd
-    billed = world.spend_usd(auto.bench.double.endpoints[0])
+    billed = auto.spent_usd
     assert billed <= counted <= billed + 2 * 3600 * load_policy().usd_per_second
 
 
 def test_a_worker_without_a_variable_that_it_needs_is_a_crash_loop_and_is_closed(auto: Desk) -> None:
     auto.rounds(1)
-    del auto.bench.double.endpoints[0].body["env"]["MODEL_NAME"]
+    del auto.platform.body["env"]["MODEL_NAME"]
     auto.send(1)
     auto.rounds(30)
     assert auto.live.most == 0
-    assert auto.bench.double.world.spend_usd(auto.bench.double.endpoints[0]) < 0.2
+    assert auto.spent_usd < 0.2
 
 
 def test_a_controller_killed_between_memory_and_patch_goes_on_as_if_nothing_was(
@@ -490,199 +394,3 @@ def test_a_journal_cut_off_by_a_kill_is_read_up_to_there(tmp_path: Path) -> None
     with journal.path.open("a") as file:
         file.write('{"event": "wi')
     assert journal.read() == [{"event": "set"}]
-
-
-def test_the_money_counted_for_workers_that_were_seen_is_never_below_the_bill_and_close_to_it(
-    auto: Desk,
-) -> None:
-    for _ in range(6):
-        auto.send(3)
-        auto.rounds(20)
-    counted = auto.controller.store.load()[0].money
-    billed = auto.bench.double.world.billed_seconds(auto.bench.double.endpoints[0])
-    assert billed <= counted.worker_seconds <= billed + 6 * 60
-    assert json.loads(auto.controller.store.load()[1])["format"] == 1
-    assert counted.since == NOW + 60
-
-
-def test_the_count_agrees_with_the_bill_hour_by_hour_over_a_months_end(auto: Desk) -> None:
-    world = auto.bench.double.world
-    world.advance(datetime(2026, 9, 30, 22, tzinfo=UTC).timestamp())
-    for _ in range(12):
-        auto.send(3)
-        auto.rounds(20)
-        made = bill.counted(auto.controller.store.load()[0])
-        assert made is not None
-        hours = auto.bench.api.billing(start=made.start, end=made.end, bucket="hour")
-        assert not bill.Bill([], hours, made).disagrees
-    assert made.start == datetime(2026, 10, 1, tzinfo=UTC)
-
-
-@dataclass
-class Board:
-    """Figures as they were told."""
-
-    told: list[Figures]
-    fails: bool = False
-
-    def publish(self, values: Figures) -> None:
-        if self.fails:
-            raise OSError("CloudWatch: EndpointConnectionError")
-        self.told.append(values)
-
-
-def test_every_figure_that_an_alarm_of_the_gpu_reads_is_told_under_the_alarms_own_name(auto: Desk) -> None:
-    board = Board([])
-    auto.controller.metrics = board
-    auto.controller.clients = Inferences((log := auto.controller.journal.path.with_name("backend.log"),))
-    auto.rounds(2)
-    auto.send(3)
-    now = datetime.fromtimestamp(auto.bench.double.world.now + 30, UTC).isoformat()
-    log.write_text(json.dumps({"inference": {"at": now, "wait_seconds": 1.5, "run_seconds": 4}}) + "\n")
-    auto.rounds(1)
-    read = {row.metric.name for row in TABLE if row.key.startswith(("llm-", "gpu-"))}
-    read |= {row.ratio_of.name for row in TABLE if row.ratio_of is not None and row.key.startswith("llm-")}
-    assert read <= set(board.told[-1])
-    assert set(board.told[-1]) == {each.name for each in metrics.GPU_METRICS}
-    assert board.told[-1]["llm_requests"] == [3.0]
-    assert board.told[-1]["llm_seconds"] == [5.5]
-    auto.rounds(1)
-    assert board.told[-1]["llm_requests"] == [0.0]
-    assert "llm_seconds" not in board.told[-1]
-
-
-def test_failed_jobs_are_told_once(auto: Desk) -> None:
-    auto.controller.metrics = board = Board([])
-    auto.send(1)
-    auto.rounds(3)
-    auto.bench.double.habits.answer = lambda _: (None, "worker_error")
-    auto.send(2)
-    auto.rounds(5)
-    assert sum(each["llm_failed"][0] for each in board.told) == 2
-
-
-def test_figures_that_cannot_be_told_do_not_end_a_round(auto: Desk) -> None:
-    auto.controller.metrics = Board([], fails=True)
-    assert auto.rounds(1)[0].decision is not None
-    assert "CloudWatch" in auto.controller.journal.read()[-1]["why"]
-
-
-def test_a_controller_that_cannot_see_says_so(auto: Desk) -> None:
-    auto.controller.metrics = board = Board([])
-    auto.bench.double.faults.plan(FaultName.SERVER_ERROR, times=1)
-    auto.rounds(2)
-    assert [each["gpu_controller_blind"] for each in board.told] == [[1.0], [0.0]]
-
-
-@dataclass
-class Alarm:
-    """Whether the alarm would speak: every value of so many minutes above its bound."""
-
-    board: Board
-
-    @property
-    def speaks(self) -> bool:
-        (row,) = (each for each in TABLE if each.key == "gpu-findings")
-        (level,) = row.levels
-        assert (row.metric, row.statistic) == (metrics.GPU_FINDINGS, "Minimum")
-        assert isinstance(level.value, Decimal)
-        minutes = row.period_seconds // 60 * level.periods
-        told = [each["gpu_findings"][0] for each in self.board.told if "gpu_findings" in each][-minutes:]
-        return len(told) == minutes and min(told) > level.value
-
-
-def test_a_crash_loop_a_bad_image_and_no_stock_reach_a_person(tmp_path: Path) -> None:
-    def crash(made: Desk) -> None:
-        made.bench.double.endpoints[0].crashing = True
-
-    def bad_image(made: Desk) -> None:
-        made.bench.double.habits.bad_images.add(made.bench.double.endpoints[0].body["image"])
-
-    def no_stock(made: Desk) -> None:
-        made.bench.double.habits.stock["NVIDIA L4"] = "NONE"
-
-    for index, (befalls, found) in enumerate(
-        ((crash, Finding.CRASH_LOOP), (bad_image, Finding.CRASH_LOOP), (no_stock, Finding.NO_STOCK))
-    ):
-        made = desk(tmp_path / str(index))
-        made.controller.metrics = board = Board([])
-        alarm = Alarm(board)
-        made.rounds(15)
-        assert not alarm.speaks
-        befalls(made)
-        made.send(2)
-        rounds = made.rounds(40)
-        assert any(each.decision and found in each.decision.findings for each in rounds)
-        assert alarm.speaks
-        assert made.controller.store.load()[0].why
-
-
-def test_an_engine_that_dies_once_is_thrown_away_without_a_call_and_the_third_time_somebody_is_called(
-    auto: Desk,
-) -> None:
-    auto.controller.metrics = board = Board([])
-    (endpoint,) = auto.bench.double.endpoints
-    auto.rounds(12)
-    endpoint.dead_engines = True
-    spoke = []
-    for _ in range(30):
-        auto.send(4)
-        auto.rounds(1)
-        spoke.append(Alarm(board).speaks)
-    assert not any(spoke[:5])
-    assert spoke[-1]
-    assert auto.live.most == 0
-
-
-def test_what_clients_wait_moves_the_mode_where_the_queue_alone_would_not(auto: Desk) -> None:
-    @dataclass
-    class Slow:
-        def since(self, start: float) -> list[Inference]:
-            return [Inference(start + 1, 90.0, 5.0)] * 20
-
-    auto.rounds(2)
-    auto.controller.clients = Slow()
-    found = auto.rounds(4)
-    assert any(each.decision and each.decision.mode is Mode.SOFT for each in found)
-    assert "waits over 60 s" in found[-1].said or "waits over 60 s" in found[1].said
-
-
-def test_a_queue_that_stands_moves_the_mode_by_the_controllers_own_sight_of_it(auto: Desk) -> None:
-    """Nobody says what clients waited; half the requests would be too few to be worth an idle worker."""
-    auto.bench.double.habits.cold_seconds = 400.0
-    auto.rounds(2)
-    auto.send(3)
-    found = auto.rounds(6)
-    assert any(each.decision and each.decision.mode is Mode.SOFT for each in found)
-    assert any("waits over 60 s" in each.said for each in found)
-
-
-def test_a_queue_that_is_never_empty_but_turns_over_is_no_wait(auto: Desk) -> None:
-    """Each look sees other requests in the queue than the last one."""
-    state, policy = State(), load_policy()
-    bounds = Bounds(envelope(), 50.0, 1e6, 1e6, 300.0)
-    for minute in range(30):
-        at = NOW + 60 * minute
-        seen = Observation(at, Workers(0, 2, 60), {WorkerStatus.RUNNING: 1}, 1, 1, minute, 0, 0.0)
-        decision = decide(state, seen, policy, bounds, at)
-        state = State.from_data(json.loads(json.dumps(decision.state.as_data())))
-        assert decision.mode is Mode.FLEX
-        assert state.bad_windows == 0
-    assert len(state.arrivals) == 1
-
-
-def test_one_cold_start_that_the_queue_shows_is_no_reason_to_pay_for_idle_workers(auto: Desk) -> None:
-    auto.send(1)
-    assert {each.decision.mode for each in auto.rounds(20) if each.decision} == {Mode.FLEX}
-
-
-def test_one_cold_start_that_clients_saw_is_no_reason_to_pay_for_idle_workers(auto: Desk) -> None:
-    @dataclass
-    class Once:
-        def since(self, start: float) -> list[Inference]:
-            return (
-                [Inference(NOW + 150, 120.0, 5.0)] if start < NOW + 150 <= auto.bench.double.world.now else []
-            )
-
-    auto.controller.clients = Once()
-    assert {each.decision.mode for each in auto.rounds(20) if each.decision} == {Mode.FLEX}

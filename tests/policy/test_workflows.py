@@ -166,6 +166,41 @@ def test_every_workflow_that_previews_or_looks_for_drift_refuses_a_step_on_the_l
     assert '[ "$CODE" != 4 ] || exit 4' in steps("drift")[-1]["run"]
 
 
+BRANCH = "${{ github.head_ref }}"
+MERGED = "${{ steps.merged.outputs.branch }}"
+CARRIED = {
+    "preview": BRANCH,
+    "preview-prod": BRANCH,
+    "up-dev": MERGED,
+    "up-prod": "${{ inputs.carries || steps.merged.outputs.branch }}",
+}
+"""By workflow: whose plan it carries. The night's look carries none: nothing is to be made there."""
+
+
+@pytest.mark.parametrize("name", CARRIED)
+def test_the_branch_of_a_climb_names_its_plan_to_the_workflow_by_itself(name: str) -> None:
+    asking = ("preview.py run", "ci.py save")
+    found = [step for step in steps(name) if any(each in step.get("run", "") for each in asking)]
+    assert found
+    for step in found:
+        (variable,) = re.findall(r'--carries "\$(\w+)"', step["run"])
+        assert step["env"][variable] == CARRIED[name]
+    if MERGED[4:-3] in CARRIED[name]:
+        (merged,) = [step for step in steps(name) if step.get("id") == "merged"]
+        assert "commits/$GITHUB_SHA/pulls" in merged["run"]
+        (job,) = [job for job in jobs(name).values() if merged in job["steps"]]
+        assert job["permissions"]["pull-requests"] == "read"
+
+
+def test_whoever_may_carry_a_plan_has_the_history_that_the_plan_was_made_of() -> None:
+    for name in CARRIED:
+        for job in jobs(name).values():
+            text = " ".join(str(step.get("run", "")) for step in job["steps"])
+            if "preview.py run" in text or "ci.py" in text:
+                (checkout,) = [step for step in job["steps"] if "checkout" in str(step.get("uses", ""))]
+                assert checkout["with"]["fetch-depth"] == 0, name
+
+
 VALUES = {"STRATEGY": "rolling", "STACK": "dev", "stack": "dev"}
 """What a variable holds that has to be of a closed list; any other is a word."""
 

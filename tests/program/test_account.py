@@ -165,8 +165,12 @@ def test_each_role_is_taken_by_its_own_environments_and_comes_out_by_their_names
         "terrace-workflow-dev": [f"{of}:dev"],
         "terrace-workflow-prod-preview": [f"{of}:prod-pull-request", main],
         "terrace-workflow-prod": [f"{of}:prod"],
+        "terrace-workflow-dev-drill": [main],
+        "terrace-workflow-prod-drill": [main],
     }
-    assert set(found.outputs["workflow_roles"]) == {"dev", "dev-pull-request", "prod", "prod-pull-request"}
+    assert set(found.outputs["workflow_roles"]) == {
+        "dev", "dev-pull-request", "dev-drill", "prod", "prod-pull-request", "prod-drill",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -219,6 +223,95 @@ def test_no_role_may_do_what_no_stage_needs(program: Run) -> None:
     assert written - asked <= beside
 
 
+SCRATCH = "drill-20261121-0515"
+TOLD = {
+    "source": "prod", "expires": "2026-11-21T17:15Z", "vpcId": "vpc-1", "subnetId": "subnet-1",
+    "keyArn": f"arn:aws:kms:ap-northeast-2:{ACCOUNT}:key/1", "backupsBucket": "b", "uploadsBucket": "u",
+    "artifactsBucket": "a", "kitKey": "host/restore-0.tar", "kitSha256": "0" * 64,
+}  # fmt: skip
+BESIDE_A_DRILL = {
+    # What a call asks for that is none itself, and what the engine and scripts/restore.py ask of S3, KMS, SSM.
+    "cloudwatch:PutMetricData", "ec2:CreateTags", "iam:PassRole", "kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey",
+    "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*", "s3:DeleteObject", "s3:GetBucketLocation",
+    "s3:GetObject", "s3:ListBucket", "s3:PutObject", "ssm:GetCommandInvocation", "ssm:SendCommand",
+    # What upstream asks of a role that it reads or removes, and what IAM asks besides of one that is made with tags.
+    "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole", "iam:ListRolePolicies",
+    "iam:TagInstanceProfile", "iam:TagRole",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("stage", ["single-8g", "single-16g-fixed"])
+def test_a_drill_may_make_read_and_destroy_whatever_a_scratch_stack_is_made_of_and_nothing_more(
+    program: Run, stage: str
+) -> None:
+    scratch = program({"terrace:drill": TOLD, "terrace:stage": stage}, stack=SCRATCH)
+    may = statements(program(SWITCHED), "prod-drill")
+    kinds = [BY_TOKEN[token] for token in made_by(scratch)]
+    assert len(kinds) > 8
+    # Nothing of a scratch stack is changed, nothing is kept of it: it is made and goes.
+    steps = [step for kind in kinds for step in (kind.create, *kind.then, *kind.delete)]
+    asked = {action(step.action) for step in steps if isinstance(step, Call)} - {"ec2:CreateSnapshot"}
+    assert not [each for each in scratch.resources if "finalSnapshot" in each.inputs]
+    asked |= {action(read.action) for kind in kinds for read in kind.read}
+    assert {each for each in asked if not allowed(may, each)} == set()
+    written = {each for one in may for each in one["Action"]}
+    idle = {pattern for pattern in written if not any(fnmatchcase(each, pattern) for each in asked)}
+    assert idle == BESIDE_A_DRILL - asked
+
+
+def test_what_a_drill_may_destroy_enter_or_pass_bears_a_drills_name(program: Run) -> None:
+    may = statements(program(SWITCHED), "prod-drill")
+    name = f"arn:aws:iam::{ACCOUNT}:role/terrace-"
+    (box,) = program({"terrace:drill": TOLD}, stack=SCRATCH).of(ROLE)
+    assert allowed(may, "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/{box.inputs['name']}")
+    for other in ("prod-app", "workflow-prod", "workflow-prod-drill"):
+        for wanted in ("iam:PassRole", "iam:PutRolePolicy", "iam:DeleteRole"):
+            assert not allowed(may, wanted, name + other), (wanted, other)
+    tagged = {
+        "ec2:TerminateInstances",
+        "ec2:DeleteVolume",
+        "ec2:DetachVolume",
+        "ec2:ReleaseAddress",
+        "ssm:SendCommand",
+    }
+    for wanted in tagged:
+        for each in (each for each in may if wanted in each["Action"] and each["Sid"] != "Command"):
+            (names,) = each["Condition"]["StringLike"].values()
+            assert names == "terrace-drill-*-*"
+    for each in program({"terrace:drill": TOLD}, stack=SCRATCH).resources:
+        if "tags" in each.inputs:
+            assert fnmatchcase(each.inputs["tags"]["Name"], "terrace-drill-*-*"), each.urn
+
+
+def test_a_drill_reads_of_its_source_the_state_alone_and_writes_only_its_programs(program: Run) -> None:
+    may = statements(program(SWITCHED), "prod-drill")
+    state, bucket = f"arn:aws:s3:::terrace-state-{ACCOUNT}/.pulumi", "arn:aws:s3:::terrace-prod-"
+    assert allowed(may, "s3:GetObject", f"{state}/stacks/terrace/prod.json")
+    for wanted in ("s3:PutObject", "s3:DeleteObject", "s3:GetObject"):
+        for path in (f"stacks/terrace/{SCRATCH}.json", f"locks/organization/terrace/{SCRATCH}/1.json"):
+            assert allowed(may, wanted, f"{state}/{path}")
+    assert allowed(may, "s3:PutObject", f"{bucket}artifacts-{ACCOUNT}/host/restore-0.tar")
+    for wanted, resource in (
+        ("s3:PutObject", f"{state}/stacks/terrace/prod.json"),
+        ("s3:DeleteObject", f"{state}/stacks/terrace/prod.json"),
+        ("s3:GetObject", f"{bucket}backups-{ACCOUNT}/database/x"),
+        ("s3:GetObject", f"{bucket}uploads-{ACCOUNT}/receipt"),
+        ("s3:PutObject", f"{bucket}artifacts-{ACCOUNT}/releases/1.tar"),
+        ("s3:PutObject", f"{bucket}artifacts-{ACCOUNT}/host/bundle.tar"),
+    ):
+        assert not allowed(may, wanted, resource), (wanted, resource)
+    assert not any(each.startswith("ssm:GetParameter") for one in may for each in one["Action"])
+    keys = {each["Sid"]: each["Condition"] for each in may if "kms:Decrypt" in each["Action"]}
+    opened = {sid: each["ForAnyValue:StringEquals"]["kms:ResourceAliases"] for sid, each in keys.items()}
+    assert opened == {
+        "StateKey": ["alias/terrace-state-prod"], "BucketKey": ["alias/terrace-state"],
+        "StackKey": ["alias/terrace-prod"],
+    }  # fmt: skip
+    assert "StringEquals" in keys["StackKey"]
+    for once in ONCE:
+        assert not allowed(may, once), once
+
+
 def test_every_thing_that_a_deploy_may_destroy_by_its_name_tag_carries_it(program: Run) -> None:
     destroyed_by_tag = (
         "aws:ec2/internetGateway:InternetGateway", "aws:ec2/natGateway:NatGateway", "aws:ec2/routeTable:RouteTable",
@@ -238,7 +331,12 @@ def test_no_role_reaches_another_stack_the_roles_themselves_or_what_an_account_h
             listed = statements(found, role)
             state = "arn:aws:s3:::terrace-state-123456789012/.pulumi/stacks/terrace"
             assert allowed(listed, "s3:GetObject", f"{state}/{stack}.json")
+            climbs = "arn:aws:s3:::terrace-state-123456789012/climbs"
+            assert allowed(listed, "s3:GetObject", f"{climbs}/{stack}/plans/0123456789.json")
             for wanted, resource in (
+                ("s3:GetObject", f"{climbs}/{other}/plans/0123456789.json"),
+                ("s3:PutObject", f"{climbs}/{stack}/plans/0123456789.json"),
+                ("s3:PutObject", f"{climbs}/{stack}/approvals/0123456789.me.approval"),
                 ("s3:GetObject", f"{state}/{other}.json"),
                 ("s3:PutBucketPolicy", f"arn:aws:s3:::terrace-{other}-logs-123456789012"),
                 (

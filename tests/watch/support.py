@@ -15,7 +15,10 @@ WATCHED = {
         for name in ("app", "frontend-public", "backend-public", "frontend-private", "backend-private")
     },
     "database": {"DBInstanceIdentifier": "terrace-dev"},
-    "balancer": {"LoadBalancer": "app/terrace-dev/1"},
+    "balancer": {
+        "LoadBalancer": "app/terrace-dev/1",
+        "CertificateArn": "arn:aws:acm:ap-northeast-2:123456789012:certificate/1",
+    },
     **{
         f"targets-{role}": {"TargetGroup": f"targetgroup/{role}/1", "LoadBalancer": "app/terrace-dev/1"}
         for role in ("frontend", "backend")

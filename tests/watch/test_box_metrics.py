@@ -21,7 +21,7 @@ from infra.core.shape import shape
 from infra.core.stages import LADDER, Option, find
 from infra.core.thresholds import Facts
 from infra.host.box.backup import telling
-from infra.host.box.metrics import agent, deploying, place, probes
+from infra.host.box.metrics import agent, command, deploying, place, probes
 from infra.host.box.metrics.translator import Translator, used_disk_percent, used_memory_percent
 from infra.host.box.metrics.users import Users
 from ops.alarmcalls import metric_call
@@ -294,6 +294,31 @@ def definitions(stage: str) -> list[dict[str, Any]]:
     """Every alarm of a stage as CloudWatch has it."""
     facts = Facts(shape(find(stage)), gpu=True)
     return [metric_call(alarm, "terrace", "dev", WATCHED) for alarm in alarm_set(facts).alarms]
+
+
+def test_a_box_behind_a_load_balancer_does_not_tell_of_a_pair_that_nobody_sees(tmp_path: Path) -> None:
+    probe = made(tmp_path, role="frontend")
+    assert m.CERTIFICATE in dict(probe.due())
+    probe.public = lambda: False
+    assert m.CERTIFICATE not in dict(probe.due())
+    assert m.DAILY_USERS in dict(probe.due())
+
+
+def test_a_box_knows_by_its_subnet_whether_the_world_reaches_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = {"role": "frontend", "balanced_subnets": ["10.0.64.0/20"]}
+    for subnet, public in (("10.0.64.0/20", False), ("10.0.0.0/20", True)):
+        monkeypatch.setattr(command, "own_subnet", lambda subnet=subnet: subnet)
+        assert command._public(facts) is public
+
+    def silent() -> str:
+        raise OSError("no route")
+
+    monkeypatch.setattr(command, "own_subnet", silent)
+    assert command._public(facts) is False
+    assert "does not say which subnet" in capsys.readouterr().err
+    assert command._public({"role": "single"}) is True
 
 
 def test_a_probe_that_fails_is_said_and_keeps_no_other_back(tmp_path: Path) -> None:

@@ -65,6 +65,15 @@ def test_every_threshold_is_a_rule_over_names_that_the_exporter_has(stage: Any) 
     assert used <= exported
 
 
+def test_a_rule_sees_what_the_exporter_has_although_its_data_are_ten_minutes_old() -> None:
+    made = watchexport.exporter(standing(STAGES[0]))
+    # The exporter's own word for it, which it takes for all metrics at once (its README).
+    assert made["set_timestamp"] is False
+    rare = [each for each in made["metrics"] if each["period_seconds"] > 3_600]
+    assert rare
+    assert all(each["range_seconds"] >= 2 * each["period_seconds"] for each in rare)
+
+
 def test_names_are_those_of_the_exporters_own_code() -> None:
     assert (
         watchexport.exported_name("AWS/EC2", "CPUUtilization", "Average") == "aws_ec2_cpuutilization_average"

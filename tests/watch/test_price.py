@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from infra.core import dashboard, metrics
 from infra.core.alarms import alarm_set
 from infra.core.cost import Resource, watching_monthly
 from infra.core.cost.watching import INSTANCE, Published, published, watching_resources
-from infra.core.metrics import Metric, role_of
+from infra.core.metrics import Metric, publishes, role_of
 from infra.core.prices import load
 from infra.core.shape import Climb, Phase, shape
 from infra.core.stages import LADDER, Option, find
@@ -52,7 +53,9 @@ def told(facts: Facts) -> Iterator[Published]:
             "gpu_budget_usd": "50" if facts.gpu else "",
         }
         nothing = Path("/nonexistent")
-        probe = probes.Probes(said, Users(nothing, nothing), nothing, str, str, datetime.now(UTC))
+        public = partial(str.endswith, box.name, ("app", "-public"))
+        users = Users(nothing, nothing)
+        probe = probes.Probes(said, users, nothing, str, str, datetime.now(UTC), public=public)
         yield from (key(metric, box.name) for metric, _ in probe.due())
         yield from (
             key(each, box.name)
@@ -96,7 +99,7 @@ def test_an_alarm_on_a_box_stands_only_where_its_metric_is_published(name: str) 
     boxes = {box.name for box in facts.shape.boxes}
     for alarm in alarm_set(facts).alarms:
         if alarm.subject in boxes:
-            assert role_of(alarm.subject) in alarm.parts[0].metric.roles, alarm.name
+            assert publishes(alarm.subject, alarm.parts[0].metric), alarm.name
 
 
 @pytest.mark.parametrize("name", ["plain", "budget"])

@@ -13,7 +13,7 @@ from embedded.alarms.rules import State
 from infra.core import metrics, notice
 from infra.core.alarms import Alarm, alarm_set
 from infra.core.metrics import Metric
-from infra.core.shape import shape
+from infra.core.shape import Climb, Phase, shape
 from infra.core.stages import LADDER, Option, find
 from infra.core.thresholds import TABLE, Facts, Severity
 from ops.alarmcalls import dimensions, metric_call
@@ -198,8 +198,8 @@ def test_a_dimension_that_nothing_gives_is_an_error_and_no_alarm() -> None:
         ("split", {"database-storage-page", "database-connections-review", "backend-public-memory-warn"},
          {"app-memory-warn", "targets-backend-targets-page"}),
         ("private", {"targets-frontend-targets-page", "balancer-errors-5xx-page", "nat-nat-ports-warn",
-          "frontend-private-heartbeat-page", "stack-latency-burn-slow-long"},
-         {"app-backup-age-page"}),
+          "frontend-private-heartbeat-page", "stack-latency-burn-slow-long", "balancer-certificate-warn"},
+         {"app-backup-age-page", "frontend-private-certificate-warn"}),
     ],
 )  # fmt: skip
 def test_alarms_stand_with_what_they_watch(stage: str, there: set[str], absent: set[str]) -> None:
@@ -207,6 +207,14 @@ def test_alarms_stand_with_what_they_watch(stage: str, there: set[str], absent: 
     names = set(by_name(Facts(shape(row))))
     assert there <= names
     assert not absent & names
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_while_a_climb_has_two_sides_the_certificate_of_each_is_watched(phase: Phase) -> None:
+    names = by_name(Facts(shape(find("split"), climb=Climb(find("private"), phase))))
+    assert {name for name in names if "certificate" in name} == {
+        "frontend-public-certificate-warn", "balancer-certificate-warn",
+    }  # fmt: skip
 
 
 def test_every_review_speaks_in_the_composite_and_every_page_of_a_dead_service_in_the_other() -> None:

@@ -17,7 +17,7 @@ from infra.core.cost import kinds_watch
 from infra.core.cost.component import Component, fixed
 from infra.core.cost.resource import Resource
 from infra.core.cost.usage import DEFAULT
-from infra.core.metrics import Metric, Space, role_of
+from infra.core.metrics import Metric, Space, publishes
 from infra.core.prices import PriceBook
 
 ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
@@ -79,7 +79,7 @@ def published(resources: Iterable[Resource]) -> dict[Published, int]:
             if not namespace.startswith(AWS) and (namespace, name) not in filtered:
                 found[(name, place, subject)] = HOURS.get(name, HOURS_A_DAY)
     for subject in {subject for *_, subject in found} - {STACK}:
-        found |= _told(subject, (each for each in metrics.BOX_METRICS if role_of(subject) in each.roles))
+        found |= _told(subject, (each for each in metrics.BOX_METRICS if publishes(subject, each)))
     if any(name == metrics.GPU_BLIND.name for name, *_ in found):
         found |= _told(STACK, metrics.GPU_METRICS)
     made = {each.name for each in listed if each.token == ALARM}

@@ -31,8 +31,6 @@ AUTHORITIES: Mapping[str, str] = {
 }
 """Let's Encrypt, "ACME Protocol Updates: endpoints". Staging has wide limits, and no browser trusts it."""
 
-PACKAGE = "certbot"
-
 
 def wanted(found: Facts) -> bool:
     """Whether this box shows its domain to the world itself: there is one, and no load balancer before it."""

@@ -1,6 +1,8 @@
 """The only place that brings the host bundle to a box: told by parameters, checked by SHA-256, unpacked whole.
 
 User data carries this file alone, so it needs nothing but the standard library, and boto3, which it installs first.
+A private box may have no way to a mirror: the stack can name an archive of packages, which the AWS CLI of the image
+fetches, and which then is apt's only source.
 `fetch.py boot` runs at every boot and does nothing once the box is installed; `fetch.py update` always looks.
 """
 
@@ -23,6 +25,11 @@ TOLD = Path("/etc/terrace/told.json")
 BOX_JSON = Path("/etc/terrace/box.json")
 BOOTSTRAP = Path("/var/lib/terrace/bootstrap.json")
 HOME = Path("/opt/terrace")
+ARCHIVE = HOME / "packages"
+APT = Path("/etc/apt")
+_LIST = "deb [trusted=yes] file:{} ./\n"
+# Trusted, for its SHA-256 was named by who names the bundle; the packages' own were signed where it was made.
+_ONLY = f'Dir::Etc::sourcelist "{APT}/terrace.list";\nDir::Etc::sourceparts "/dev/null";\n'
 METADATA = "http://169.254.169.254/latest"
 PATIENCE_SECONDS = 150.0
 RETRY_SECONDS = 3.0
@@ -34,7 +41,7 @@ def main(verb: str) -> int:
         return 0
     told = json.loads(TOLD.read_text(encoding="utf-8"))
     try:
-        _install_boto3()
+        _install_boto3(told)
         facts, version = _patiently(lambda: fetch(told))
     except Exception as error:  # noqa: BLE001 whatever it was, it is noted and said, and systemd tries again
         _note("fetch", f"{type(error).__name__}: {error}")
@@ -102,7 +109,73 @@ def link(version: str) -> None:
     part.replace(HOME / "current")
 
 
-def _install_boto3() -> None:
+def packages(facts: dict[str, Any]) -> bool:
+    """Makes the archive that the facts name apt's only source, or the mirrors again; whether that was news.
+
+    Raises:
+        ValueError: the archive is not what the facts say.
+        OSError: it cannot be fetched.
+    """
+    named = facts.get("packages") or {}
+    source, only = APT / "terrace.list", APT / "apt.conf.d/90terrace-packages"
+    if not named:
+        was = only.exists()
+        only.unlink(missing_ok=True)
+        source.unlink(missing_ok=True)
+        return was
+    version = named["sha256"][:12]
+    target, current = ARCHIVE / version, ARCHIVE / "current"
+    if not target.exists():
+        _unpack(facts, named, target)
+    if only.exists() and current.is_symlink() and current.readlink() == Path(version):
+        return False
+    write(source, _LIST.format(target))
+    write(only, _ONLY)
+    _run("apt-get", "-o", "DPkg::Lock::Timeout=120", "-q", "update")
+    # Last: whoever is cut off before reads the archive's index again.
+    part = ARCHIVE / ".current.part"
+    part.unlink(missing_ok=True)
+    part.symlink_to(version)
+    part.replace(current)
+    for each in ARCHIVE.iterdir():
+        if each not in (target, current):
+            shutil.rmtree(each, ignore_errors=True)
+    return True
+
+
+def _unpack(facts: dict[str, Any], named: dict[str, Any], target: Path) -> None:
+    part = ARCHIVE / f".{target.name}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    file = part.with_suffix(".tar")
+    place = f"s3://{facts['artifacts_bucket']}/{named['key']}"
+    _run("aws", "s3", "cp", "--only-show-errors", "--region", facts["region"], place, str(file))
+    with file.open("rb") as content:
+        found = hashlib.file_digest(content, "sha256").hexdigest()
+    if found != named["sha256"]:
+        file.unlink()
+        raise ValueError(f"{named['key']} has SHA-256 {found}, and {named['sha256']} was told")
+    with tarfile.open(file) as tar:
+        tar.extractall(part, filter="data")
+    file.unlink()
+    os.sync()
+    part.rename(target)
+
+
+def _run(*line: str) -> str:
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise OSError(f"{' '.join(line[:3])}: {(done.stderr or done.stdout).strip()[-500:]}")
+    return done.stdout
+
+
+def _named_packages(told: dict[str, Any]) -> None:
+    name = f"{told['parameters']}/host/facts"
+    line = ("--region", told["region"], "--name", name, "--query", "Parameter.Value", "--output", "text")
+    packages({**_object(name, _run("aws", "ssm", "get-parameter", *line)), **told})
+
+
+def _install_boto3(told: dict[str, Any]) -> None:
     def installed() -> bool:
         line = [sys.executable, "-c", "import boto3"]
         return subprocess.run(line, capture_output=True, check=False).returncode == 0
@@ -114,9 +187,11 @@ def _install_boto3() -> None:
         line = [*apt, "install", "-y", "--no-install-recommends", "python3-boto3"]
         if subprocess.run(line, env=environment, check=False, capture_output=True).returncode:
             subprocess.run([*apt, "update"], env=environment, check=False, capture_output=True)
-            raise OSError("python3-boto3 cannot be installed: no package mirror was reached")
+            raise OSError("python3-boto3 cannot be installed: neither a mirror nor an archive has it")
 
     if not installed():
+        if told.get("placement") == "private" and shutil.which("aws"):
+            _patiently(lambda: _named_packages(told))
         _patiently(once)
 
 

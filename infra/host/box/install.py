@@ -11,7 +11,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +20,9 @@ from typing import Any
 
 from infra.core.errors import Fault, TerraceError
 from infra.core.memory import Budget, budget, table
+from infra.core.packages import CERTBOT, PACKAGES, ROLE_PACKAGES
 
-from . import agents, certificate, mount, nginx, postgresql, settings, units
+from . import agents, certificate, fetch, following, mount, nginx, postgresql, settings, units
 from .fetch import BOOTSTRAP
 from .metrics import agent
 from .metrics.command import UNITS
@@ -39,6 +41,7 @@ from .system import (
 )  # fmt: skip
 
 LOCK = Path("/run/terrace-host.lock")
+WAITS_SECONDS = 30.0
 AGENT = Path("/opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl")
 """Of Amazon's CloudWatch agent (CloudWatch User Guide, "Start the CloudWatch agent")."""
 
@@ -52,12 +55,6 @@ IDS = {
 }
 """Numbers of our own: a new box must own the /data of the old one."""
 
-PACKAGES = ("chrony", "logrotate", "nginx", "unattended-upgrades")
-ROLE_PACKAGES = {
-    "single": ("nodejs", "openjdk-21-jre-headless", "pgbackrest", "postgresql-17", "postgresql-17-pgvector"),
-    "backend": ("openjdk-21-jre-headless", "postgresql-client-17"),
-    "frontend": ("nodejs",),
-}
 _CREATE_NO_CLUSTER = "create_main_cluster = false\nadd_include_dir = 'conf.d'\n"
 _TMPFILES = """\
 d /run/terrace 0755 root root -
@@ -67,7 +64,8 @@ f /var/log/terrace/worker.log 0640 root adm -
 """
 """Logs that others read are made beforehand: systemd would make them for root alone."""
 _JOURNALD = "[Journal]\nSystemMaxUse=500M\nMaxRetentionSec=1month\n"
-_UPGRADES = 'APT::Periodic::Update-Package-Lists "1";\nAPT::Periodic::Unattended-Upgrade "1";\n'
+_APT = ("apt-get", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Options::=--force-confold", "-q")
+_UPGRADES = 'APT::Periodic::Update-Package-Lists "{daily}";\nAPT::Periodic::Unattended-Upgrade "{daily}";\n'
 _TIME = "server 169.254.169.123 prefer iburst minpoll 4 maxpoll 4\n"
 """Amazon's time service beside the distribution's servers (EC2 User Guide, "Set the time reference on your EC2
 instance to use the local Amazon Time Sync Service")."""
@@ -115,6 +113,7 @@ class Install:
         }  # fmt: skip
         return {
             "users": self.users,
+            "archive": self.archive,
             "agents": self.agents,
             "packages": self.packages,
             "units": self.units,
@@ -138,6 +137,11 @@ class Install:
         write(Path("/etc/tmpfiles.d/terrace.conf"), _TMPFILES)
         run(["systemd-tmpfiles", "--create", "/etc/tmpfiles.d/terrace.conf"])
 
+    def archive(self) -> None:
+        """The packages that the stack names become apt's only source; where it names none, the mirrors are again."""
+        if fetch.packages(dict(self.facts)):
+            say("apt has another source than before")
+
     def agents(self) -> None:
         """First what a person comes in by, when a later step fails; without it the box goes on, and tries again."""
         try:
@@ -151,17 +155,19 @@ class Install:
         write(Path("/etc/postgresql-common/createcluster.conf"), _CREATE_NO_CLUSTER)
         wanted = [*PACKAGES, *ROLE_PACKAGES[role(self.facts)]]
         if certificate.wanted(self.facts):
-            wanted.append(certificate.PACKAGE)
+            wanted.append(CERTBOT)
         run(["dpkg", "--configure", "-a"], timeout_seconds=900)
         if _missing(wanted):
-            line = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Options::=--force-confold", "-q"]
-            install = [*line, "install", "-y", "--no-install-recommends", *wanted]
+            install = [*_APT, "install", "-y", "--no-install-recommends", *wanted]
             try:
                 run(install, timeout_seconds=1200)
             except TerraceError:
-                run([*line, "update"], timeout_seconds=300, check=False)
-                run([*line, "--fix-broken", "install", "-y"], timeout_seconds=900, check=False)
+                run([*_APT, "update"], timeout_seconds=300, check=False)
+                run([*_APT, "--fix-broken", "install", "-y"], timeout_seconds=900, check=False)
                 run(install, timeout_seconds=1200)
+        if self.facts.get("packages"):
+            # No mirror is there to ask each day: what the archive has newer is all the upgrades that there are.
+            run([*_APT, "upgrade", "-y", "--with-new-pkgs"], timeout_seconds=1200)
 
     def units(self) -> None:
         """The programs by their names, and the units."""
@@ -234,6 +240,7 @@ class Install:
         if changed:
             # The database knows a new password from here on, and the services only the one they were started with.
             settings.restart()
+        run(["systemctl", "start", "terrace-follow.timer"])
 
     def services(self) -> None:
         """The release that served last, where there is one; the upstream files in any case."""
@@ -258,7 +265,8 @@ class Install:
     def upkeep(self) -> None:
         """Logs that end, upgrades, the right time, and beside the rest a first backup, certificate, agents."""
         write(Path("/etc/logrotate.d/terrace"), _LOGROTATE)
-        write(Path("/etc/apt/apt.conf.d/20auto-upgrades"), _UPGRADES)
+        upgrades = _UPGRADES.format(daily=0 if self.facts.get("packages") else 1)
+        write(Path("/etc/apt/apt.conf.d/20auto-upgrades"), upgrades)
         if write(Path("/etc/systemd/journald.conf.d/terrace.conf"), _JOURNALD):
             run(["systemctl", "restart", "systemd-journald"])
         sources = Path("/etc/chrony/sources.d")
@@ -283,6 +291,28 @@ def shares(found: Facts) -> Budget:
     return budget(role(found), ram_mib(), worker=bool(found.get("worker")))
 
 
+@contextmanager
+def alone() -> Generator[None]:
+    """One run at a time; an installation waits a minute for a run that only follows what changed.
+
+    Raises:
+        TerraceError: another run is under way.
+    """
+    with LOCK.open("a", encoding="utf-8") as lock:
+        until = time.monotonic() + WAITS_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() >= until:
+                    raise TerraceError(
+                        Fault("terrace-host", "is at work already", "Wait until it is through")
+                    ) from error
+                time.sleep(0.2)
+        yield
+
+
 def install() -> int:
     """Runs every step; the failing one is named in bootstrap.json, in the log and by a metric.
 
@@ -290,13 +320,7 @@ def install() -> int:
         TerraceError: another run is under way, or a step failed.
     """
     found = facts()
-    with LOCK.open("a", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise TerraceError(
-                Fault("terrace-host", "is at work already", "Wait until it is through")
-            ) from error
+    with alone():
         began = time.monotonic()
         bundle = CURRENT.readlink().name if CURRENT.is_symlink() else ""
         steps = Install(found, shares(found)).steps()
@@ -361,13 +385,18 @@ def status(*, as_json: bool) -> int:
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="terrace-host", description=__doc__.split("\n")[0])
-    parser.add_argument("verb", choices=("install", "update", "status"))
+    parser.add_argument("verb", choices=("install", "update", "status", "follow"))
     parser.add_argument("--json", action="store_true", help="status as JSON")
+    parser.add_argument("--now", action="store_true", help="follow without waiting whether more changes")
     given = parser.parse_args()
 
     def work() -> int:
         if given.verb == "status":
             return status(as_json=given.json)
+        if given.verb == "follow":
+            changed = (following.at_once if given.now else following.follow)(facts(), alone)
+            say(f"settings: changed {changed}")
+            return 0
         if given.verb == "update":
             os.execv(sys.executable, [sys.executable, "/opt/terrace/fetch.py", "update"])  # noqa: S606
         return install()

@@ -6,7 +6,6 @@ SSM by path becomes /run/terrace/app.env, which lies in memory and is written an
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import secrets
@@ -14,7 +13,6 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from infra.core.errors import Fault, TerraceError
 from infra.core.naming import DATABASE_ENDPOINT, DATABASE_PASSWORD, UNSET
@@ -120,8 +118,18 @@ def apply(found: Facts) -> bool:
                     Fault("settings", f"cannot be read: {type(error).__name__}", "Is SSM reachable?")
                 ) from error
             time.sleep(RETRY_SECONDS)
+    return put(values)
+
+
+def put(values: Mapping[str, str]) -> bool:
+    """Writes the file; whether it changed."""
     directory(RUN, mode=0o755)
     return write(APP_ENV, render(values), mode=0o640, group="terrace")
+
+
+def stands(values: Mapping[str, str]) -> bool:
+    """Whether the services were told exactly that."""
+    return APP_ENV.is_file() and APP_ENV.read_text(encoding="utf-8") == render(values)
 
 
 def restart() -> None:
@@ -131,17 +139,10 @@ def restart() -> None:
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="terrace-settings", description=__doc__.split("\n")[0])
-    parser.add_argument("--restart", action="store_true", help="restart the services where something changed")
-    parser.add_argument("--json", action="store_true", help="say whether something changed as JSON")
-    given = parser.parse_args()
+    argparse.ArgumentParser(prog="terrace-settings", description=__doc__.split("\n")[0]).parse_args()
 
     def work() -> int:
-        changed = apply(facts())
-        if changed and given.restart:
-            restart()
-        told: dict[str, Any] = {"changed": changed, "restarted": changed and given.restart}
-        sys.stdout.write(json.dumps(told) + "\n") if given.json else say(f"settings: changed {changed}")
+        say(f"settings: changed {apply(facts())}")
         return 0
 
     return command(work)

@@ -116,6 +116,24 @@ AccuracySec=1
 [Install]
 WantedBy=timers.target
 """
+_FOLLOW = f"""\
+[Unit]
+Description=What changed in the parameters, taken over by the services
+After=terrace-settings.service
+[Service]
+Type=oneshot
+ExecStart={PROGRAMS}/terrace-host follow
+TimeoutStartSec=600
+"""
+_FOLLOW_TIMER = """\
+[Unit]
+Description=What changed in the parameters, again and again
+[Timer]
+OnBootSec=300
+OnUnitInactiveSec=300
+[Install]
+WantedBy=timers.target
+"""
 _GROW = f"""\
 [Unit]
 Description=The data volume's file system as large as the volume
@@ -162,6 +180,8 @@ def units(budget: Budget, *, gpu: bool = False) -> dict[str, str]:
     made = {path.name: path.read_text(encoding="utf-8") for path in GPU_UNITS} if gpu else {}
     made |= {
         "terrace-agents.service": _AGENTS,
+        "terrace-follow.service": _FOLLOW,
+        "terrace-follow.timer": _FOLLOW_TIMER,
         "terrace-settings.service": _oneshot(
             "What the application is told",
             f"{PROGRAMS}/terrace-settings",
@@ -215,8 +235,8 @@ def units(budget: Budget, *, gpu: bool = False) -> dict[str, str]:
 def enabled(budget: Budget, *, gpu: bool = False) -> list[str]:
     """The units that start by themselves; services of a release are started by terrace-release."""
     started_by_others = (
-        "terrace-agents.service", "terrace-certificate.service", "terrace-gpu.service", "terrace-grow.service",
-        "terrace-upstream.service", "terrace-worker.service",
+        "terrace-agents.service", "terrace-certificate.service", "terrace-follow.service", "terrace-gpu.service",
+        "terrace-grow.service", "terrace-upstream.service", "terrace-worker.service",
     )  # fmt: skip
     return [name for name in units(budget, gpu=gpu) if "@" not in name and name not in started_by_others]
 

@@ -9,13 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
+from infra.core import packages
 from infra.core.errors import Fault, TerraceError
+from infra.core.packages import AUTHORITIES_URL
+from infra.host.box import fetch
 from infra.host.box.backup.box import program
 from infra.host.box.data.ends import DATABASE, ROLE
 
-AUTHORITIES_URL = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
-"""Certificates of RDS's authorities (RDS User Guide, "Using SSL/TLS to encrypt a connection to a DB instance")."""
 AUTHORITIES = Path("/etc/terrace/rds-authorities.pem")
+ARCHIVED = fetch.ARCHIVE / "current" / packages.AUTHORITIES
+"""Where an archive of packages has brought them: a box without a way out cannot fetch them."""
 
 
 def environment(endpoint: str, password: str) -> Mapping[str, str]:
@@ -30,13 +33,16 @@ def environment(endpoint: str, password: str) -> Mapping[str, str]:
 
 
 def authorities(path: Path = AUTHORITIES) -> Path:
-    """The file with the certificates, fetched once.
+    """The file with the certificates, taken from the archive of packages or fetched, once.
 
     Raises:
         TerraceError: they could not be had.
     """
     if not path.exists():
-        text = program("curl", "-fsS", "--retry", "3", AUTHORITIES_URL, timeout_seconds=60)
+        if ARCHIVED.exists():
+            text = ARCHIVED.read_text(encoding="ascii")
+        else:
+            text = program("curl", "-fsS", "--retry", "3", AUTHORITIES_URL, timeout_seconds=60)
         if "BEGIN CERTIFICATE" not in text:
             raise TerraceError(Fault(AUTHORITIES_URL, "holds no certificates", "Look at what it answers"))
         path.parent.mkdir(parents=True, exist_ok=True)

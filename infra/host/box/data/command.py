@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.core.errors import Fault, TerraceError
-from infra.host.box.backup.box import DATA
+from infra.host.box.backup.box import DATA, program
 from infra.host.box.data.application import authorities
 from infra.host.box.data.ends import End
 from infra.host.box.data.listener import BoxListener
@@ -28,7 +28,7 @@ from infra.host.box.system import BOX_JSON, Facts, facts
 
 LOCK = Path("/run/terrace/data.lock")
 OK, FAILED, REFUSED, BUSY, PROPOSED = 0, 1, 4, 5, 10
-CHANGING = ("copy", "follow", "switch", "back", "provide")
+CHANGING = ("copy", "follow", "switch", "back", "provide", "password")
 
 
 class _BusyError(DifferentError):
@@ -74,13 +74,19 @@ def _verb(move: Move, given: argparse.Namespace, step: Callable[[str], None]) ->
             return move.switch(step)
         case "provide":
             return move.provide(step)
+        case "password":
+            done = move.password(step)
+            program("/usr/local/sbin/terrace-host", "follow", "--now", timeout_seconds=300)
+            return done
         case _:
             return move.back(step)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="terrace-data", description="Moves the rows between box and RDS.")
-    parser.add_argument("verb", choices=("plan", "copy", "follow", "verify", "switch", "back", "provide"))
+    parser.add_argument(
+        "verb", choices=("plan", "copy", "follow", "verify", "switch", "back", "provide", "password")
+    )
     parser.add_argument("--region", required=True)
     parser.add_argument("--parameters", required=True, help="path of the stack's parameters, as /terrace/dev")
     parser.add_argument("--endpoint", required=True, help="HOST:PORT of the RDS instance")

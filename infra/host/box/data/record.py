@@ -70,10 +70,10 @@ class Record:
             )
         self._put(self._writer, json.dumps(asdict(writer)), "String")
 
-    def verifier(self) -> str:
-        """What a server is given of the application's password; it is made up where there is none."""
+    def verifier(self, *, new: bool = False) -> str:
+        """What a server is given of the application's password; `new`, or where there is none, it is made up."""
         password = self._value(self._password)
-        if password in ("", UNSET):
+        if new or password in ("", UNSET):
             password = secrets.token_urlsafe(32)
             self._put(self._password, password, "SecureString")
         return scram(password)

@@ -26,7 +26,7 @@ from infra.host.box.data import compare
 from infra.host.box.data.compare import Census
 from infra.host.box.data.ends import DATABASE, ROLE, End, Mark, State
 from infra.host.box.data.follow import Following, Listener
-from infra.host.box.data.record import Record, Writer
+from infra.host.box.data.record import RDS, Record, Writer
 from infra.host.box.data.requests import Requests
 
 JOBS = "2"
@@ -100,6 +100,27 @@ class Move:
         end.empty(writer.epoch, self.record.verifier())
         end.sql("create extension if not exists vector", database=DATABASE)
         end.open(writer.epoch)
+        return {"writer": asdict(writer), "changed": True}
+
+    def password(self, on_step: OnStep) -> dict[str, Any]:
+        """Makes a new password of the application: SSM has it first, then the writer. Cut between: the same again.
+
+        Raises:
+            DifferentError: rows are being moved, or the writer is no RDS.
+        """
+        writer = self.record.read()
+        end = self.ends[writer.end]
+        if writer.end != RDS or (state := end.mark().state) is not State.OPEN:
+            where = f"{end.name} writes" if writer.end != RDS else f"{end.name} is {state.value}"
+            raise DifferentError(
+                Fault(
+                    "database/password",
+                    f"is not changed: {where}",
+                    "After the climb; for a box: docs/runbook.md",
+                )
+            )
+        on_step(f"giving SSM and {end.name} a new password of {ROLE}")
+        end.sql(f"alter role {ROLE} password '{self.record.verifier(new=True)}'")
         return {"writer": asdict(writer), "changed": True}
 
     def copy(self, on_step: OnStep, *, rehearse: bool = False) -> dict[str, Any]:

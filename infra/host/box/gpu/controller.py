@@ -27,6 +27,7 @@ from infra.core.gpu.decide import Bounds, Decision, Observation, decide
 from infra.core.gpu.modes import Envelope
 from infra.core.gpu.platform import Stock, WorkerStatus
 from infra.core.gpu.policy import Policy
+from infra.host.box.gpu import money
 from infra.host.box.gpu.inferences import COLD_WAIT_SECONDS, Inference
 from infra.host.box.gpu.record import ConflictError, Document, Journal, Lease, Money, Store, change
 
@@ -158,10 +159,10 @@ class Controller:
                 )
             )
         workers = self.api.workers(endpoint.id)
-        money = self._counted(document.money, workers, now)
-        seen = self._observed(endpoint, workers, money, self._ended(document), now)
+        spent = self._counted(document, workers, now)
+        seen = self._observed(endpoint, workers, spent, self._ended(document), now)
         decision = decide(document.state, seen, self.policy, self._bounds(document, now), now)
-        figures = self._figures(document, seen, money)
+        figures = self._figures(document, seen, spent)
         figures[metrics.GPU_FINDINGS.name] = [float(decision.needs_a_person(now))]
         if self.dry_run:
             said = (
@@ -172,7 +173,7 @@ class Controller:
             return Round("dry run", said, decision, metrics=figures)
         changed = decision.workers != endpoint.workers
         document = replace(
-            document, state=decision.state, money=money, failed=seen.failed, why=decision.reason,
+            document, state=decision.state, money=spent, failed=seen.failed, why=decision.reason,
             findings=tuple(decision.findings),
         )  # fmt: skip
         # What will be written is remembered before it is: after a kill in between, it is no stranger's edit.
@@ -219,7 +220,7 @@ class Controller:
         self,
         endpoint: Endpoint,
         workers: list[Worker],
-        money: Money,
+        spent: Money,
         ended: Sequence[Inference],
         now: float,
     ) -> Observation:
@@ -239,36 +240,36 @@ class Controller:
             in_progress=health.in_progress,
             completed=health.completed,
             failed=health.failed,
-            spend_usd=money.usd,
+            spend_usd=spent.usd,
             wait_p95_seconds=_p95([each.wait_seconds for each in ended]),
             stock=stock,
         )
 
-    def _counted(self, money: Money, workers: list[Worker], now: float) -> Money:
-        """Adds what workers cost since the last round: by their lifetimes, never by the names of their states.
-
-        One that has vanished since is counted until now, so that what was seen is never counted below its bill. What
-        came and went between two looks is not counted: `gpu.py bill` puts the count beside the bill.
-        """
-        month = datetime.fromtimestamp(now, UTC).strftime("%Y-%m")
-        begin = _month_start(now)
-        last = max(money.alive.values(), default=begin)
-        seconds = money.worker_seconds if money.month == month else 0.0
-        alive: dict[str, float] = {}
-        for worker in workers:
-            if worker.started_at is None or worker.status is WorkerStatus.UNHEALTHY:
-                continue
-            since = max(money.alive.get(worker.id, worker.started_at.timestamp()), begin)
-            seconds += max(0.0, now - since)
-            alive[worker.id] = now
-        for name, until in money.alive.items():
-            if name not in alive:
-                seconds += max(0.0, min(now - max(until, begin), now - last))
-        began = {month: money.since or begin, "": now}.get(money.month, begin)
-        return Money(month, seconds, seconds * self.policy.usd_per_second, alive, began)
+    def _counted(self, document: Document, workers: list[Worker], now: float) -> Money:
+        """The month's money with this look in it; once an hour with what was billed for days gone by."""
+        rate = self.policy.usd_per_second
+        made = money.counted(document.money, workers, now, rate)
+        days = money.due(made, now)
+        if not days or document.state.last_at // 3600 == now // 3600:
+            return made
+        start, end = money.span(days)
+        try:
+            records = self.api.billing(start=start, end=end, endpoint_id=self.plan.endpoint_id)
+        except LimitedError:
+            raise
+        except RunPodError as error:
+            # The count stands without it, and keeps the budget.
+            self.journal.write({"at": _text(now), "event": "bill not read", "why": str(error)})
+            records = None
+        billed = None if records is None else {f"{each.start:%Y-%m-%d}": each.gpu_usd for each in records}
+        after = money.settled(made, billed, now, rate)
+        if put_right := sorted(set(days) - set(after.days)):
+            said = {"days": ", ".join(put_right), "from": f"{made.usd:.4f} USD", "to": f"{after.usd:.4f} USD"}
+            self.journal.write({"at": _text(now), "event": "settled", **said})
+        return after
 
     def _bounds(self, document: Document, now: float) -> Bounds:
-        begin = _month_start(now)
+        begin = money.month_start(now)
         moment = datetime.fromtimestamp(now, UTC)
         length = calendar.monthrange(moment.year, moment.month)[1] * 86400
         return Bounds(
@@ -285,14 +286,14 @@ class Controller:
         """What clients saw end since the last round."""
         return self.clients.since(before.state.last_at) if self.clients and before.state.last_at else ()
 
-    def _figures(self, before: Document, seen: Observation, money: Money) -> Figures:
+    def _figures(self, before: Document, seen: Observation, spent: Money) -> Figures:
         """What alarms and dashboards name. Counts are those since the last round."""
         known = before.state.last_requests >= 0
         told = {
             metrics.LLM_QUEUE: float(seen.queued),
             metrics.LLM_REQUESTS: float(max(0, seen.requests - before.state.last_requests) if known else 0),
             metrics.LLM_FAILED: float(max(0, seen.failed - before.failed) if before.failed >= 0 else 0),
-            metrics.GPU_SPEND: 100 * money.usd / self.plan.budget_usd,
+            metrics.GPU_SPEND: 100 * spent.usd / self.plan.budget_usd,
             metrics.GPU_BLIND: 0.0,
             **{
                 metrics.GPU_WORKERS[state.value.lower()]: float(seen.states.get(state, 0))
@@ -325,11 +326,6 @@ def _p95(waits: Sequence[float]) -> float | None:
 def _seen(seen: Observation) -> str:
     states = ", ".join(f"{count} {state.value.lower()}" for state, count in sorted(seen.states.items()))
     return f"queue {seen.queued}, running {seen.in_progress}, workers {states or 'none'}, {seen.spend_usd:.2f} USD"
-
-
-def _month_start(now: float) -> float:
-    moment = datetime.fromtimestamp(now, UTC)
-    return moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()
 
 
 def _text(now: float) -> str:

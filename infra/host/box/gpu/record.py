@@ -28,15 +28,20 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """What the month has cost so far, from lifetimes of workers."""
+    """What the month has cost so far (infra/host/box/gpu/money.py)."""
 
     month: str = ""
     worker_seconds: float = 0.0
+    """Counted, of days that have no bill yet."""
     usd: float = 0.0
     alive: dict[str, float] = field(default_factory=dict)
     """Until when each living worker is counted."""
     since: float = 0.0
     """When the month's count began (seconds of the epoch); 0 where nobody wrote it down."""
+    days: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Worker seconds of days that wait for their bill: as counted, and how many of them were surely lived."""
+    settled_usd: float = 0.0
+    """What was billed for days that wait no longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,8 @@ class Document:
                 "usd": self.money.usd,
                 "alive": self.money.alive,
                 "since": self.money.since,
+                "days": self.money.days,
+                "settled_usd": self.money.settled_usd,
             },
             "failed": self.failed,
             "not_before": self.not_before,
@@ -90,10 +97,12 @@ class Document:
         """From JSON."""
         data: dict[str, Any] = json.loads(text)
         chosen = data.get("override")
+        spent: dict[str, Any] = dict(data["money"])
+        days = {day: (counts, lived) for day, (counts, lived) in spent.pop("days", {}).items()}
         return cls(
             Lease(**data["lease"]),
             State.from_data(data["state"]),
-            Money(**data["money"]),
+            Money(**spent, days=days),
             None
             if chosen is None
             else Override(Mode(chosen["mode"]), chosen["until"], chosen["who"], chosen["reason"]),

@@ -18,6 +18,7 @@ from typing import Any
 from infra.core.errors import TerraceError
 from infra.host.box.metrics import agent, place, probes, translator
 from infra.host.box.metrics.users import Users
+from infra.host.box.system import own_subnet
 
 UNITS: Mapping[str, str] = {
     "terrace-metrics.service": """\
@@ -116,7 +117,7 @@ def _collect(_: argparse.Namespace) -> int:
     users = Users(place.users_directory(), Path(agent.ACCESS_LOG))
     if facts["role"] != "backend":
         users.take(now)
-    made = probes.Probes(facts, users, place.STATE, _run, client, now)
+    made = probes.Probes(facts, users, place.STATE, _run, client, now, public=lambda: _public(facts))
     values = probes.collect(made, _say)
     if not values:
         return 0
@@ -128,6 +129,17 @@ def _collect(_: argparse.Namespace) -> int:
         return 1
     made.told(values)
     return 0
+
+
+def _public(facts: place.Facts) -> bool:
+    """Whether no load balancer stands before this box; False where that cannot be asked, until the next minute."""
+    if facts["role"] != "frontend":
+        return True
+    try:
+        return own_subnet() not in facts.get("balanced_subnets", ())
+    except OSError as error:
+        _say(f"the metadata service does not say which subnet this is: {error}")
+        return False
 
 
 def _agent(given: argparse.Namespace) -> int:

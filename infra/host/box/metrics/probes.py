@@ -44,6 +44,8 @@ class Probes:
     client: Callable[[str], Any]
     now: datetime
     served: Callable[[], str] = lambda: ssl.get_server_certificate(("127.0.0.1", 443), timeout=5)
+    public: Callable[[], bool] = lambda: True
+    """Whether the world reaches this box itself; asked for what only such a box publishes."""
 
     def due(self) -> Iterator[tuple[Metric, Callable[[], float | None]]]:
         """What is to be measured now, by role and by when it was told last."""
@@ -52,7 +54,9 @@ class Probes:
         for metric, measure in self._table():
             since = self.now.timestamp() - float(told.get(metric.key, 0))
             # The timer comes a little early or late: half a minute more or less is the same minute.
-            if role in metric.roles and since >= metric.every_seconds - 30:
+            if role not in metric.roles or since < metric.every_seconds - 30:
+                continue
+            if not metric.public_only or self.public():
                 yield metric, measure
 
     def told(self, values: Mapping[Metric, float]) -> None:
