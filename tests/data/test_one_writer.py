@@ -255,6 +255,49 @@ def test_a_move_by_following_cut_at_any_change_goes_back_unless_it_was_written_d
         assert followed.writers() == [RDS]
 
 
+KEY = "11; 2606 16390 CONSTRAINT public receipts receipts_pkey app"
+FOREIGN_KEY = "12; 2606 16391 FK CONSTRAINT public items items_receipt_id_fkey app"
+INDEX = "13; 1259 16392 INDEX public items_at app"
+
+
+def test_foreign_keys_are_made_while_nothing_is_taken_up_and_other_indexes_while_it_follows(
+    followed: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A foreign key locks two tables, and a follower that has one of them waits for the other: PostgreSQL ends one.
+    made: dict[str, str] = {}
+    phase = "before it follows"
+    begin, paused = Pretended.begin, Pretended.paused
+
+    def note(name: str) -> None:
+        nonlocal phase
+        phase = name
+
+    def begun(self: Pretended, on_step: Any) -> None:
+        begin(self, on_step)
+        note("following")
+
+    @contextmanager
+    def stopped(self: Pretended) -> Generator[None]:
+        note("stopped")
+        with paused(self):
+            yield
+        note("following")
+
+    def run(argv: list[str]) -> str:
+        if "-l" in argv:
+            return "\n".join((";", KEY, FOREIGN_KEY, INDEX)) if "--section=post-data" in argv else ""
+        if "-L" in argv:
+            chosen = Path(argv[argv.index("-L") + 1]).read_text(encoding="utf-8").splitlines()
+            made.update(dict.fromkeys(chosen, phase))
+        return ""
+
+    monkeypatch.setattr(Pretended, "begin", begun)
+    monkeypatch.setattr(Pretended, "paused", stopped)
+    monkeypatch.setattr(followed.rds, "run", run)
+    followed.move.follow(lambda _: None)
+    assert made == {KEY: "before it follows", INDEX: "following", FOREIGN_KEY: "stopped"}
+
+
 @dataclass
 class Asking:
     """A box's requests: whether they wait, and where they go."""
