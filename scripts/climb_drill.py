@@ -53,7 +53,7 @@ insert into drilled (said) select 'row ' || i from generate_series(1, 500) i
 WRITER = """
 cat > /root/writer <<'EOF'
 while id=$(psql -XAtq 'host=127.0.0.1 dbname=app user=app' -c "insert into drilled (said) values ('x') returning id")
-do echo "$id" >> /root/acknowledged; done
+do echo "$id" >> /root/acknowledged; sleep 0.2; done
 EOF
 nohup sh /root/writer > /dev/null 2>&1 &
 """
@@ -62,8 +62,8 @@ nohup sh /root/writer > /dev/null 2>&1 &
 def drill(root: Path, stack: str, to: str, *, boxes: bool, kill: str, begin: str = "") -> dict[str, Any]:
     """The climb there and back; what it took. `kill`: SIGKILL once the journal says that this step is done.
 
-    It begins at the stage `begin`, or where the stack file stands. With machines, from two boxes to private ones, the
-    sample serves, and what a load by its name saw is told.
+    It begins at the stage `begin`, or where the stack file stands. With machines and across options the sample
+    serves, and what a load by its name saw is told.
 
     Raises:
         TerraceError: it cannot be drilled so, or a command of it failed; what it said is in the fault.
@@ -82,7 +82,9 @@ def drill(root: Path, stack: str, to: str, *, boxes: bool, kill: str, begin: str
             raise TerraceError(
                 Fault("--boxes", f"no machines can be had: {cloud.without_boxes}", "Run it as root, on Linux")
             )
-        named = Option.PRIVATE in (before.option, after.option)
+        named = before.option is not after.option and (
+            boxes or Option.PRIVATE in (before.option, after.option)
+        )
         drilled = _Drill(root, directory / "clone", stack, before.name, cloud, boxes=boxes)
         with speaking(cloud.variables()):
             found = drilled.run(to, kill, named=named)
@@ -133,7 +135,7 @@ class _Drill:
                 self._ready(str(outputs["instance_id"]))
                 self._sql("127.0.0.1", TABLE)
                 self._tried(WRITER)
-                line.says(f"{ROWS} rows, and more are written without a pause")
+                line.says(f"{ROWS} rows, and more are written until the fence")
         elif self.boxes and find(to).option is Option.SINGLE:
             with step("application", "the box installs itself, then the sample service") as line:
                 self._ready(str(outputs["instance_id"]))
@@ -149,12 +151,13 @@ class _Drill:
             killed = self._climb(made["id"], kill)
             row = self._row()
             line.says(_said(row) + (f"; killed behind {kill}, resumed" if killed else ""))
-        rows = self._moved(engine) if moves else None
+        rows = self._moved(engine, served) if served and moves else None
         with step("back", "step by step") as line, _loaded(served, "back") as back_again:
             self.scale("rollback", "--yes")
             back = self._row()
             line.says(_said(back))
-        if rows is not None:
+        if rows is not None and served is not None:
+            rows["receipts"] |= self._receipts(served, "127.0.0.1", "there", "back")
             rows["after_the_way_back"] = int(self._sql("127.0.0.1", "select count(*) from drilled"))
             _refuse_loss(rows, rows["after_the_way_back"], rows["in_the_new_database"] + 1)
         return {
@@ -306,7 +309,7 @@ class _Drill:
                     Fault(f"deploy {words[0]}", done.stderr.strip()[-1500:], f"Look at {self.clone}")
                 )
 
-    def _moved(self, engine: Engine) -> dict[str, Any]:
+    def _moved(self, engine: Engine, served: climb_served.Served) -> dict[str, Any]:
         """What was acknowledged before the fence, and what the new database has."""
         self.endpoint = str(engine.outputs()["database"]["endpoint"]).partition(":")[0]
         acknowledged = {int(each) for each in self._tried("cat /root/acknowledged").split()}
@@ -316,7 +319,15 @@ class _Drill:
                 "missing": len(acknowledged - held)}  # fmt: skip
         _refuse_loss(rows, len(held), ROWS + len(acknowledged))
         self._sql(new, "insert into drilled (said) values ('on the new side')")
-        return rows
+        return {**rows, "receipts": self._receipts(served, new, "there")}
+
+    def _receipts(self, served: climb_served.Served, host: str, *loads: str) -> dict[str, int]:
+        """What the service acknowledged to the load, and what that database has of it."""
+        acknowledged = sum(served.written(each) for each in loads)
+        held = int(self._sql(host, "select count(*) from receipts") or 0)
+        told = {f"acknowledged_{loads[-1]}": acknowledged, f"held_{loads[-1]}": held}
+        _refuse_loss(told, held, acknowledged)
+        return told
 
     def _tried(self, script: str) -> str:
         from embedded.boxes import BoxesError

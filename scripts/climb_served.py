@@ -1,4 +1,4 @@
-"""What a drill from two boxes to private ones asks: the sample serves, and a load by its name meets every answer."""
+"""What a drill between options asks: the sample serves, and a load by its name meets every answer."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ from ops.adapters.drills import SsmShell
 
 READY_SECONDS = 400.0
 VERSION = "v1"
+CREATED = 201
+"""What the sample answers to a receipt that it keeps."""
+
 RATE, SOCKETS = 50.0, 0
 BEFORE_SECONDS = 10.0
 TURNED_SECONDS = 300.0
@@ -54,19 +57,19 @@ class Served:
         """
         shell = SsmShell(self.region)
         installed = 'terrace-host status --json | grep -Eq \'"state": *"done"\''
-        for instance in outputs["boxes"].values():
-            shell.wait_until(str(instance), installed, seconds=READY_SECONDS)
-        databases = data.Databases.of(
-            outputs, parameters=self.stack.parameter().rstrip("/"), region=self.region
-        )
-        data.ask(shell, databases, "provide")
+        boxes = deploy.boxes_of(outputs)
+        for box in boxes:
+            shell.wait_until(box.instance_id, installed, seconds=READY_SECONDS)
+        if outputs.get("database"):
+            parameters = self.stack.parameter().rstrip("/")
+            data.ask(shell, data.Databases.of(outputs, parameters=parameters, region=self.region), "provide")
         laid = sample.lay_out(self.directory / VERSION, VERSION, cache=self.cache)
         artifacts = S3Artifacts(str(outputs["buckets"]["artifacts"]), self.region)
         deploy.publish(artifacts, release.pack(laid, laid.with_suffix(".tar.gz")))
         asked = deploy.Asked(
             VERSION, Strategy.ROLLING, "drill", "drill", deploy.Patience(soak_seconds=2), or_interrupt=True
         )
-        deploy.deploy(SsmBoxes(self.region), artifacts, deploy.boxes_of(outputs), asked, lambda *_: None)
+        deploy.deploy(SsmBoxes(self.region), artifacts, boxes, asked, lambda *_: None)
 
     @contextmanager
     def load(self, called: str) -> Generator[Load]:
@@ -124,13 +127,21 @@ class Served:
                 )
             time.sleep(1)
 
+    def written(self, called: str) -> int:
+        """How many receipts the service acknowledged to that load."""
+        lines = (self.directory / f"{called}.log").read_text(encoding="utf-8").splitlines()
+        told = (json.loads(line) for line in lines)
+        return sum(each["kind"] == "request" and each["status"] == CREATED for each in told)
+
 
 def said(report: Report | None) -> dict[str, Any]:
     """What a load came to, for who reads the drill."""
     assert report is not None  # noqa: S101 the block has ended
     return {
         "sent": report.sent, "failed": report.failed, "seconds": round(report.seconds, 1),
-        "p95_ms": round(report.p95 * 1000), "late": report.late, "by_address": dict(report.addresses),
+        "p95_ms": round(report.p95 * 1000), "slowest_ms": round(report.slowest * 1000), "late": report.late,
+        "dark_seconds": round(report.dark_seconds, 1), "statuses": dict(report.statuses),
+        "by_address": dict(report.addresses),
         "errors": dict(report.errors),
     }  # fmt: skip
 

@@ -1,7 +1,7 @@
 """The only place for how `make matrix` is taken in parts, SHARD=3/12; what passed on this commit is not run again.
 
 A part is a stretch of the cases in their order, so that cases of one climb share what is made once for it. What
-passed is written to .local/matrix/, a line each, under the commit; with changes that are not committed, nothing is believed.
+passed is written to .local/matrix/, a line each, under the commit; over changes that are not committed nothing is.
 """
 
 from __future__ import annotations

@@ -117,6 +117,24 @@ class Box(Component):
             self._name, instance_id=self.instance_id, allocation_id=allocation_id, opts=self.child
         )
 
+    def let_in(self, opening: Opening) -> None:
+        """One more way in, for as long as the stack says so."""
+        self._open(self.security_group_id, opening)
+
+    def _open(self, group_id: pulumi.Input[str], opening: Opening) -> None:
+        vpc.SecurityGroupIngressRule(
+            f"{self._name}-{opening.name}",
+            security_group_id=group_id,
+            description=opening.purpose,
+            ip_protocol="tcp",
+            from_port=opening.port,
+            to_port=opening.port,
+            cidr_ipv4=opening.source,
+            referenced_security_group_id=opening.group_id,
+            tags=self._context.tags(self._name),
+            opts=self.child,
+        )
+
     def _security_group(self, vpc_id: pulumi.Input[str], openings: Sequence[Opening]) -> pulumi.Output[str]:
         tags = self._context.tags(self._name)
         group = ec2.SecurityGroup(
@@ -128,18 +146,7 @@ class Box(Component):
             opts=self.child,
         )
         for opening in openings:
-            vpc.SecurityGroupIngressRule(
-                f"{self._name}-{opening.name}",
-                security_group_id=group.id,
-                description=opening.purpose,
-                ip_protocol="tcp",
-                from_port=opening.port,
-                to_port=opening.port,
-                cidr_ipv4=opening.source,
-                referenced_security_group_id=opening.group_id,
-                tags=tags,
-                opts=self.child,
-            )
+            self._open(group.id, opening)
         vpc.SecurityGroupEgressRule(
             f"{self._name}-out",
             security_group_id=group.id,

@@ -16,6 +16,7 @@ import pulumi
 from infra.components.account import AccountBaseline
 from infra.components.alarms import Alarms
 from infra.components.backup import BackupVault, Snapshots
+from infra.components.balancer import PORTS
 from infra.components.base import Context, hold
 from infra.components.budget import MonthlyBudget
 from infra.components.compute import Box, Opening
@@ -105,6 +106,7 @@ class Layout(pulumi.ComponentResource):
         }
         self._watch_shared_parts()
         self._connect_database()
+        self._connect_boxes()
         self.address = self._address()
         HostFiles(
             self.context,
@@ -283,6 +285,16 @@ class Layout(pulumi.ComponentResource):
                 self.database.let_in(name, box.security_group_id, f"SQL from {name}")
                 if option is Option.SINGLE:
                     self.database.subscribe_to(name, box.security_group_id)
+
+    def _connect_boxes(self) -> None:
+        """While both stand, the single box may ask the new backend (infra/host/box/data/requests.py)."""
+        single, split = (self.sides.get(option) for option in (Option.SINGLE, Option.SPLIT))
+        if single is None or split is None:
+            return
+        for name, box in single.backends.items():
+            purpose = "requests that the single box still gets"
+            for backend in split.backends.values():
+                backend.let_in(Opening(name, PORTS[Role.BACKEND], None, purpose, box.security_group_id))
 
     def _address(self) -> Address:
         """The address points to the public side that serves, or that served last."""

@@ -338,6 +338,16 @@ class Site:
             faults = climb_ready.targets(self.pulumi.resources(), self.region)
         return faults
 
+    def unready(self, stage: str) -> Sequence[str]:
+        """What of the boxes' services is not healthy once there was time for it; nothing where no release serves."""
+        from ops.adapters import climb_ready
+
+        instances = instances_of(self.pulumi.resources(fresh=True))
+        wanted = shape(find(stage), sizes=self.settings().sizes)
+        if not climb_ready.deployed(self.pulumi.outputs(), self.region):
+            return []
+        return climb_ready.boxes([instances[box.name] for box in wanted.boxes], self.region)
+
     def linger(self, seconds: float) -> None:
         """Waits, where a release serves: elsewhere nobody can have asked."""
         from ops.adapters import climb_ready

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
 
 from ops.climb.journal import Event, Journal, Record
+from ops.climb.moving import LED
 from ops.climb.plan import Plan
 from ops.climb.steps import SHIFT, Kind
 
@@ -53,7 +54,8 @@ def usual_away(records: Sequence[Record], *, moves_rows: bool) -> float | None:
 def fenced_seconds(plan: Plan, records: Sequence[Record]) -> float | None:
     """How long the application was without its database: from each fence until requests reached an open one.
 
-    None for a climb that moves no rows. By the clocks of the machines that climbed; a killed climb's pause counts.
+    A writer that was followed says itself how long nobody wrote. None for a climb that moves no rows.
+    By the clocks of the machines that climbed; a killed climb's pause counts.
     """
     spans = _fenced(plan, records)
     if spans is None:
@@ -68,10 +70,14 @@ def fenced_now(plan: Plan, records: Sequence[Record]) -> bool:
 
 
 def _fenced(plan: Plan, records: Sequence[Record]) -> list[tuple[datetime, datetime | None]] | None:
-    copy = next((each.name for each in plan.steps if each.kind is Kind.COPY), None)
+    copy, switch = (
+        next((each.name for each in plan.steps if each.kind is kind), None)
+        for kind in (Kind.COPY, Kind.SWITCH)
+    )
     if copy is None:
         return None
-    begins = {(copy, Event.BEFORE), (SHIFT, Event.BEFORE_UNDO)}
+    follows = any((each.data.get("result") or {}).get("follows") for each in records)
+    begins = {(switch if follows else copy, Event.BEFORE), (SHIFT, Event.BEFORE_UNDO)}
     ends = {(SHIFT, Event.AFTER), (copy, Event.UNDONE)}
     spans: list[tuple[datetime, datetime | None]] = []
     for record in records:
@@ -81,6 +87,11 @@ def _fenced(plan: Plan, records: Sequence[Record]) -> list[tuple[datetime, datet
             spans.append((at, None))
         elif what in ends and open_:
             spans[-1] = (spans[-1][0], at)
+        elif what == (switch, Event.AFTER) and open_:
+            told = record.data.get("result") or {}
+            began = at - timedelta(seconds=told["pause_seconds"]) if "pause_seconds" in told else spans[-1][0]
+            # Where the old side sends requests on, nobody waits for the shift.
+            spans[-1] = (began, at if told.get(LED) else None)
     return spans
 
 

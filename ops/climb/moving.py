@@ -15,10 +15,20 @@ from infra.core.errors import Fault
 from infra.core.stages import Option, Stage
 from ops.data import SECONDS, BusyError, RefusedError, Verb
 
+FOLLOWING, COPYING = "following", "copying"
+"""A copy that follows the writer, and one that is not whole (infra/host/box/data/ends.py)."""
+
 BOX, RDS = "box", "rds"
 """The two ends, as the box names them (infra/host/box/data/record.py)."""
 
+LED = "requests_go_to"
+"""Where the old side sends what still comes to it, once the new side writes; nothing where it cannot."""
+
 BUSY_POLL_SECONDS = 5.0
+FOLLOWED_AWAY_SECONDS = 10.0
+"""How long a writer that is followed cannot write, with a gigabyte behind it: 2 s were measured (docs/adr/0073). An
+assumption; what a climb measured stands in the history."""
+
 VERIFIES = 2
 """A rehearsal reads every row once to copy it; behind the fence both ends are read once more, to compare them."""
 
@@ -52,8 +62,15 @@ class Moving:
         Raises:
             RefusedError: a reason against the move; nothing was interrupted.
         """
-        if self.writer() == self.to or self.copied():
+        plan = self._plan()
+        if plan["writer"]["end"] == self.to or self._is_copy(self.home, self.to):
             return {"left_out": "the rows were moved already"}
+        if self._may_follow(plan):
+            # It copies while the application writes: nothing has to be practised, what is against it is said then.
+            return {
+                "left_out": "the copy follows the writer", "follows": True,
+                "forecast_away_seconds": FOLLOWED_AWAY_SECONDS,
+            }  # fmt: skip
         began = time.monotonic()
         found = self._asked("copy", "--rehearse")
         # As it is seen from here: asking the box takes its seconds as well.
@@ -61,15 +78,20 @@ class Moving:
         return {**_told(found, "bytes", "seconds"), "rows_away_seconds": seconds * VERIFIES}
 
     def copy(self) -> dict[str, Any]:
-        """Takes the old side's right to write, and copies it; from here on the application has no database."""
+        """Copies, by following the writer where that can be: then nothing is interrupted yet.
+
+        Elsewhere it takes the old side's right to write first: from here on the application has no database.
+        """
         if self.switched():
             return {"found": f"{self.to} writes already"}
-        if self.copied():
+        if self._is_copy(self.home, self.to):
             return {"found": "the copy was whole already"}
+        if self._may_follow(self._plan()):
+            return {**_told(self._asked("follow"), "bytes", "seconds", "kept"), "follows": True}
         return _told(self._asked("copy"), "bytes", "seconds", "kept")
 
     def switch(self) -> dict[str, Any]:
-        """Compares both, writes down the new writer, opens it.
+        """Compares both, writes down the new writer, opens it; who is followed writes until then.
 
         Raises:
             RefusedError: the copy differs, or there is none; the old side is fenced until `bring_back`.
@@ -89,8 +111,11 @@ class Moving:
         return self._switched(self.home)
 
     def copied(self) -> bool:
-        """Whether a whole copy waits behind the fence."""
-        return self._is_copy(self.home, self.to)
+        """Whether a whole copy waits behind the fence, or follows the writer."""
+        plan = self._plan()
+        return self._is_copy(self.home, self.to) or bool(
+            (plan["writer"]["end"], plan["states"].get(self.to)) == (self.home, FOLLOWING)
+        )
 
     def switched(self) -> bool:
         """Whether the new side is the writer, and open."""
@@ -103,11 +128,16 @@ class Moving:
 
     def _open_again(self, plan: Mapping[str, Any]) -> dict[str, Any]:
         state = plan["states"].get(self.home)
-        if state == "open":
+        if state == "open" and plan["states"].get(self.to) not in (FOLLOWING, COPYING):
             return {"found": f"{self.home} never stopped writing"}
         if state == "copied":
             return self._switched(self.home)
         return _told(self._asked("back"), "changed")
+
+    def _may_follow(self, plan: Mapping[str, Any]) -> bool:
+        """Whether the copy can follow `home`, which writes (docs/adr/0049)."""
+        writes = plan["writer"]["end"] == self.home and plan["states"].get(self.home) == "open"
+        return bool(writes and plan.get("cannot_follow", ["nobody has said"]) == [])
 
     def _is_copy(self, writer: str, copy: str) -> bool:
         plan = self._plan()
@@ -121,7 +151,9 @@ class Moving:
             raise RefusedError(
                 Fault("data", f"{writer} is the writer, not {to}", "See who writes: scripts/data.py plan")
             )
-        return _told(found, "changed", "tables", "rows", "sequences", "vector_queries")
+        return _told(
+            found, "changed", "tables", "rows", "sequences", "vector_queries", "pause_seconds", "pause", LED
+        )
 
     def _plan(self) -> Mapping[str, Any]:
         return self.ask("plan")

@@ -17,7 +17,7 @@ from infra.core.errors import Fault, TerraceError
 from ops.climb import history
 from ops.climb.journal import Event, Journal, Record
 from ops.climb.lock import Lock
-from ops.climb.moving import Moving
+from ops.climb.moving import LED, Moving
 from ops.climb.plan import BRANCH, Plan
 from ops.climb.steps import SHIFT, SHIFT_SECONDS, Kind, Step, Words
 
@@ -71,6 +71,10 @@ class Hands(Protocol):
 
     def serving(self, stage: str) -> Sequence[str]:
         """What of the stage does not run or answer."""
+        ...
+
+    def unready(self, stage: str) -> Sequence[str]:
+        """Boxes of the stage whose services are not healthy, though the rows are there; waits for them."""
         ...
 
     def linger(self, seconds: float) -> None:
@@ -193,6 +197,8 @@ class Climb:
                 return dict(hands.restore_point(self.plan.id))
             case Kind.WORDS:
                 assert step.words is not None  # noqa: S101 the walk's own table
+                if step.name == SHIFT and self._led() and (faults := hands.unready(self.plan.after)):
+                    raise TerraceError(*(Fault(step.name, each, "Look at that box") for each in faults))
                 return self._write_and_up(step.words, f"{self.plan.before} → {self.plan.after}: {step.name}")
             case Kind.REHEARSE:
                 return self._rehearsed(hands.rows(self.plan, all_ready=True).rehearse())
@@ -207,11 +213,18 @@ class Climb:
             case Kind.SERVING | Kind.WATCHED:
                 return {}
 
+    def _led(self) -> bool:
+        """Whether the old side sends requests on: then nobody waits for the shift, and it may wait for who is new."""
+        return any((each.data.get("result") or {}).get(LED) for each in self.journal.of(self.plan.id))
+
     def _rehearsed(self, found: Mapping[str, Any]) -> dict[str, Any]:
         """The forecast of the plan gives way to what practice took."""
-        if "rows_away_seconds" not in found:
+        if "rows_away_seconds" in found:
+            forecast = round(found["rows_away_seconds"] + SHIFT_SECONDS, 1)
+        elif "forecast_away_seconds" in found:
+            forecast = float(found["forecast_away_seconds"])
+        else:
             return dict(found)
-        forecast = round(found["rows_away_seconds"] + SHIFT_SECONDS, 1)
         self.says(f"the application will be without its database for about {forecast:.0f} s")
         return {**found, "forecast_away_seconds": forecast}
 

@@ -197,19 +197,21 @@ def _move(before: Stage, after: Stage, away_seconds: float | None) -> list[Step]
     back = f"{before} writes again, with what {after} took meanwhile"
     return [
         Step(
-            "rehearse", Kind.REHEARSE, "copy the rows for practice: nothing is interrupted, the time is told"
+            "rehearse",
+            Kind.REHEARSE,
+            "where no copy can follow, copy for practice: nothing is interrupted yet",
         ),
         Step(
             "copy",
             Kind.COPY,
-            f"take the right to write from {before}, copy its rows",
+            f"copy the rows of {before}: by a copy that follows what it writes, or behind a fence where none can",
             back,
             away_seconds=MOVE_AWAY_SECONDS if away_seconds is None else away_seconds,
         ),
         Step(
             "switch",
             Kind.SWITCH,
-            f"compare every row, sequence and index of both, let {after} write",
+            f"fence {before}, compare every row, sequence and index of both, let {after} write",
             back,
         ),
     ]

@@ -191,7 +191,9 @@ def planned(
     project.pulumi("stack", "select", project.stack)
     clone = Clone(project, directory)
     if named:
-        Rows.at(end_of(find(before))).save(clone.rows)
+        rows = Rows.at(end_of(find(before)))
+        rows.follows = True  # the box can be; RDS cannot, and is copied behind a fence
+        rows.save(clone.rows)
     found: dict[str, Any] = json.loads(plan.read_text(encoding="utf-8"))
     return clone, found
 

@@ -138,6 +138,10 @@ class Clone:
         why = self.world.faults.pop("serving", "")
         return [why] if why else []
 
+    def unready(self, stage: str) -> Sequence[str]:
+        why = self.world.faults.pop("unready", "")
+        return [why] if why else []
+
     def linger(self, seconds: float) -> None:
         self.world.lingered.append((self.world.stands.phase, seconds))
 

@@ -26,6 +26,8 @@ class Rows:
     """By verb: what it fails with, once."""
     damaged: bool = False
     """The next copy is not the same as its source."""
+    follows: bool = False
+    """Whether the box can be followed, and hands requests on once RDS writes."""
     asked: list[str] = field(default_factory=list)
 
     @classmethod
@@ -68,7 +70,13 @@ class Rows:
             raise TerraceError(Fault(verb, why, "again"))
         match verb:
             case "plan":
-                return {"writer": {"end": home}, "source": home, "target": to, "states": dict(self.states)}
+                cannot = [] if self.follows and home == "box" else [f"{home} cannot be followed"]
+                return {
+                    "writer": {"end": home}, "source": home, "target": to, "states": dict(self.states),
+                    "cannot_follow": cannot,
+                }  # fmt: skip
+            case "follow":
+                return self._follow(home, to)
             case "copy":
                 return self._copy(home, to, rehearse="--rehearse" in options)
             case "switch":
@@ -90,7 +98,34 @@ class Rows:
             self.states[to] = "copied"
         return {"source": home, "target": to, "seconds": 2.0, "bytes": 1024}
 
+    def _follow(self, home: str, to: str) -> Mapping[str, Any]:
+        if (self.states[home], self.states[to]) == ("open", "open"):
+            raise RefusedError(Fault("data", f"{to} is not empty", ""))
+        assert self.states[home] == "open"
+        self.states[to], self.held[to] = "following", list(self.held[home])
+        return {"source": home, "target": to, "seconds": 2.0, "bytes": 1024}
+
+    def _switch_following(self, home: str, to: str) -> Mapping[str, Any]:
+        """Fences, takes the last rows, compares; opens the old side again where they differ."""
+        self.held[to] = list(self.held[home])[1 if self.damaged else 0 :]
+        if self.damaged:
+            self.damaged = False
+            raise RefusedError(Fault("data", "table receipts: 2 rows, checksum differs", ""))
+        self.states[home], self.states[to] = "fenced", "copied"
+        self.writer = to
+        if why := self.faults.pop("open", ""):
+            raise TerraceError(Fault(to, why, "switch again"))
+        self.states[to] = "open"
+        return {
+            "writer": {"end": to},
+            "changed": True,
+            "pause_seconds": 2.5,
+            "requests_go_to": "10.0.0.9:8090",
+        }
+
     def _switch(self, home: str, to: str) -> Mapping[str, Any]:
+        if self.states[to] == "following":
+            return self._switch_following(home, to)
         if self.states[home] == "copied":
             self.states[home] = "open"
             return {"writer": {"end": home}, "changed": True}
@@ -112,6 +147,6 @@ class Rows:
         if self.states[home] == "copied":
             raise RefusedError(Fault(home, "is recorded as the writer already", "Finish it: switch"))
         self.states[home] = "open"
-        if self.states[to] in ("copied", "copying"):
+        if self.states[to] in ("copied", "copying", "following"):
             self.states[to], self.held[to] = "copying", []
         return {"writer": {"end": home}, "changed": True}

@@ -37,7 +37,18 @@ def test_a_resize_is_away_for_as_long_as_was_forecast_and_tells_each_request_tha
     assert found["forecast_held"]
 
 
-def test_every_acknowledged_row_moves_after_a_kill_behind_the_fence_and_comes_back() -> None:
+def test_no_request_is_lost_on_the_way_from_one_box_to_two_and_no_row_there_or_back() -> None:
+    found = drilled("--to", "split")
+    there, rows = found["load"]["there"], found["rows"]
+    assert there["sent"] > 2_000
+    assert (there["failed"], there["errors"]) == (0, {})
+    assert found["away_seconds"] < there["seconds"]
+    assert rows["missing"] == 0
+    for way in ("there", "back"):
+        assert rows["receipts"][f"held_{way}"] >= rows["receipts"][f"acknowledged_{way}"] > 0
+
+
+def test_every_acknowledged_row_moves_after_a_kill_while_the_copy_follows_and_comes_back() -> None:
     found = drilled("--to", "split", "--kill", "copy")
     rows = found["rows"]
     assert rows["written_under_load"] > 0

@@ -92,5 +92,12 @@ def test_a_climb_waits_for_the_other_side_where_no_row_has_to_move_first(
     monkeypatch.setattr(climb_ready, "targets", lambda *_: [])
     asked: list[str] = []
     monkeypatch.setattr(climb_ready, "boxes", lambda instances, _: asked.extend(instances) or ["not yet"])
-    faults = Site(tmp_path, tmp_path, "dev", {}).serving(after)
-    assert (asked, faults) == (([f"i-{name}" for name in boxes], ["not yet"]) if waits else ([], []))
+    site = Site(tmp_path, tmp_path, "dev", {})
+    every = ([f"i-{name}" for name in boxes], ["not yet"])
+    faults = site.serving(after)
+    assert (asked, faults) == (every if waits else ([], []))
+    asked.clear()
+    faults = site.unready(after)
+    assert (asked, faults) == every, "once the rows are there, each box is waited for"
+    monkeypatch.setattr(climb_ready, "deployed", lambda *_: False)
+    assert site.unready(after) == []

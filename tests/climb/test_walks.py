@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,16 +16,20 @@ from infra.core.errors import TerraceError
 from infra.core.stages import find, listed
 from ops.climb import history, steps
 from ops.climb.journal import Event, Journal, Record, chain_faults
-from ops.climb.moving import VERIFIES, end_of
+from ops.climb.moving import FOLLOWED_AWAY_SECONDS, VERIFIES, end_of
 from ops.climb.plan import Plan
 from ops.climb.run import StepFailedError
 from ops.climb.steps import SHIFT, SHIFT_SECONDS, Step, Words
 
 from .pretended import Bucket, Killed, World, climb, plan
-from .pretended import world as at
+from .pretended import world as standing
 from .test_journal_and_lock import holder, put
 
+FOLLOWED = ("single-8g", "split")
+"""The only one of CLIMBS whose rows are followed; elsewhere they are copied behind a fence."""
+
 CLIMBS = [
+    FOLLOWED,
     # Every pair of rungs inside an option walks by the same rows; `make matrix` takes all of them on the engine.
     ("single-8g", "single-16g"),
     ("single-16g", "single-8g-fixed"),
@@ -43,8 +48,15 @@ def points() -> Iterator[tuple[str, str, str, str]]:
                 yield before, after, step.name, moment
 
 
+def at(before: str, after: str = "", **more: Any) -> World:
+    """A stack at rest there; its rows may be followed where FOLLOWED says so."""
+    world = standing(before, **more)
+    world.rows.follows = (before, after) == FOLLOWED
+    return world
+
+
 def undisturbed(made: Plan, folder: Path) -> World:
-    world = at(made.before)
+    world = at(made.before, made.after)
     climb(made, world, Bucket(), folder).go_on()
     return world
 
@@ -53,7 +65,7 @@ def test_every_kill_of_every_climb_then_resume_ends_as_an_undisturbed_climb(tmp_
     ends = {pair: undisturbed(plan(*pair), tmp_path / "-".join(pair)).end() for pair in CLIMBS}
     for index, (before, after, step, moment) in enumerate(points()):
         made = plan(before, after)
-        world, bucket = at(before), Bucket()
+        world, bucket = at(before, after), Bucket()
         with pytest.raises(Killed):
             climb(made, world, bucket, tmp_path / f"a{index}", kill=(step, moment)).go_on()
         # Every other time from a clone that has nothing but the bucket.
@@ -70,7 +82,7 @@ def test_every_kill_of_every_climb_then_resume_ends_as_an_undisturbed_climb(tmp_
 def test_every_kill_of_every_climb_then_rollback_ends_where_it_began(tmp_path: Path) -> None:
     for index, (before, after, step, moment) in enumerate(points()):
         made = plan(before, after)
-        world, bucket = at(before), Bucket()
+        world, bucket = at(before, after), Bucket()
         with pytest.raises(Killed):
             climb(made, world, bucket, tmp_path / f"a{index}", kill=(step, moment)).go_on()
         again = climb(made, world, bucket, tmp_path / (f"a{index}" if index % 2 else f"b{index}"))
@@ -237,6 +249,54 @@ def test_an_old_side_that_was_opened_by_hand_during_a_climb_is_copied_anew(tmp_p
     assert world.stored() == ["first", "second"]
 
 
+def test_a_climb_whose_rows_are_followed_has_no_rehearsal_and_is_away_for_the_switch_alone(
+    tmp_path: Path,
+) -> None:
+    made = plan(*FOLLOWED)
+    world = at(*FOLLOWED)
+    walked = climb(made, world, Bucket(), tmp_path)
+    walked.go_on()
+    assert [each for each in world.rows.asked if each != "plan"] == ["follow", "switch"]
+    (row,) = history.climbs(walked.journal.records)
+    # What the box says that nobody could write, and the pretended probe's three seconds for each `up`.
+    assert row["away_seconds"] == max(2.5, 3.0 * 2)
+    assert row["forecast_away_seconds"] == FOLLOWED_AWAY_SECONDS
+    assert history.fenced_seconds(made, walked.journal.records) == 2.5
+
+
+def test_a_climb_taken_back_while_the_copy_follows_leaves_no_follower(tmp_path: Path) -> None:
+    made, bucket = plan(*FOLLOWED), Bucket()
+    world = at(*FOLLOWED)
+    with pytest.raises(Killed):
+        climb(made, world, bucket, tmp_path, kill=("copy", "done")).go_on()
+    assert world.rows.states == {"box": "open", "rds": "following"}
+    climb(made, world, bucket, tmp_path).go_back()
+    assert (world.rows.writers(), world.rows.states["rds"]) == (["box"], "copying")
+    assert world.rows.asked[-1] == "back"
+
+
+def test_a_followed_copy_that_differs_is_not_switched_to_and_nothing_follows_any_more(tmp_path: Path) -> None:
+    made, bucket = plan(*FOLLOWED), Bucket()
+    world = at(*FOLLOWED)
+    world.rows.damaged = True
+    with pytest.raises(StepFailedError, match="checksum differs"):
+        climb(made, world, bucket, tmp_path).go_on()
+    assert (world.rows.writers(), world.rows.states["rds"]) == (["box"], "copying")
+    climb(made, world, bucket, tmp_path).go_on()
+    assert (world.rows.writers(), world.stored()) == (["rds"], ["first"])
+
+
+def test_nobody_is_sent_to_boxes_that_do_not_serve_while_the_old_one_still_answers(tmp_path: Path) -> None:
+    made, bucket = plan(*FOLLOWED), Bucket()
+    world = at(*FOLLOWED, faults={"unready": "i-1 does not serve"})
+    with pytest.raises(StepFailedError, match="i-1 does not serve"):
+        climb(made, world, bucket, tmp_path).go_on()
+    assert world.stands == Words(made.before, "split", "expanded")
+    assert (world.rows.writers(), world.stored()) == (["box"], ["first"])
+    climb(made, world, bucket, tmp_path).go_on()
+    assert world.stands == Words(made.before, "split", "moved")
+
+
 def test_a_way_back_takes_along_what_the_new_side_took(tmp_path: Path) -> None:
     made, bucket = plan("single-16g-fixed", "split"), Bucket()
     world = at(made.before)
@@ -339,7 +399,7 @@ def test_ctrl_c_in_any_step_is_recorded_and_resumable(tmp_path: Path, before: st
     made = plan(before, after)
     end = undisturbed(made, tmp_path / "whole").end()
     for step in made.steps:
-        world, bucket, folder = at(before), Bucket(), tmp_path / step.name
+        world, bucket, folder = at(before, after), Bucket(), tmp_path / step.name
         walked = climb(made, world, bucket, folder)
 
         def interrupt(at_: Step, what: str, name: str = step.name) -> None:
@@ -351,6 +411,8 @@ def test_ctrl_c_in_any_step_is_recorded_and_resumable(tmp_path: Path, before: st
             walked.go_on()
         last = walked.journal.records[-1]
         assert (last.event, last.step, last.data["why"]) == (Event.FAILED, step.name, "interrupted")
+        if step.name == "copy" and world.rows.follows:
+            assert world.rows.writers() == ["box"], "a copy that follows interrupts nobody"
         climb(made, world, bucket, folder).go_on()
         assert world.end() == end
 

@@ -6,6 +6,8 @@ import base64
 import hashlib
 import hmac
 import json
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -162,6 +164,7 @@ class Pretended:
     target: Database
     listener: set[str]
     keep_mib: int
+    is_paused: bool = False
 
     def refusals(self) -> list[str]:
         return []
@@ -176,6 +179,13 @@ class Pretended:
 
     def wait(self, _: Any) -> None:
         assert self.stands()
+        assert not self.is_paused
+
+    @contextmanager
+    def paused(self) -> Generator[None]:
+        self.is_paused = True
+        yield
+        self.is_paused = False
 
     def drain(self) -> None:
         assert not self.source.may_write
@@ -243,6 +253,110 @@ def test_a_move_by_following_cut_at_any_change_goes_back_unless_it_was_written_d
     else:
         followed.move.switch(lambda _: None)
         assert followed.writers() == [RDS]
+
+
+KEY = "11; 2606 16390 CONSTRAINT public receipts receipts_pkey app"
+FOREIGN_KEY = "12; 2606 16391 FK CONSTRAINT public items items_receipt_id_fkey app"
+INDEX = "13; 1259 16392 INDEX public items_at app"
+
+
+def test_foreign_keys_are_made_while_nothing_is_taken_up_and_other_indexes_while_it_follows(
+    followed: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A foreign key locks two tables, and a follower that has one of them waits for the other: PostgreSQL ends one.
+    made: dict[str, str] = {}
+    phase = "before it follows"
+    begin, paused = Pretended.begin, Pretended.paused
+
+    def note(name: str) -> None:
+        nonlocal phase
+        phase = name
+
+    def begun(self: Pretended, on_step: Any) -> None:
+        begin(self, on_step)
+        note("following")
+
+    @contextmanager
+    def stopped(self: Pretended) -> Generator[None]:
+        note("stopped")
+        with paused(self):
+            yield
+        note("following")
+
+    def run(argv: list[str]) -> str:
+        if "-l" in argv:
+            return "\n".join((";", KEY, FOREIGN_KEY, INDEX)) if "--section=post-data" in argv else ""
+        if "-L" in argv:
+            chosen = Path(argv[argv.index("-L") + 1]).read_text(encoding="utf-8").splitlines()
+            made.update(dict.fromkeys(chosen, phase))
+        return ""
+
+    monkeypatch.setattr(Pretended, "begin", begun)
+    monkeypatch.setattr(Pretended, "paused", stopped)
+    monkeypatch.setattr(followed.rds, "run", run)
+    followed.move.follow(lambda _: None)
+    assert made == {KEY: "before it follows", INDEX: "following", FOREIGN_KEY: "stopped"}
+
+
+@dataclass
+class Asking:
+    """A box's requests: whether they wait, and where they go."""
+
+    stack: Stack
+    waiting: bool = False
+    to: str = BOX
+    wrote_when_held: list[str] = field(default_factory=list)
+
+    def hold(self) -> None:
+        self.waiting, self.wrote_when_held = True, self.stack.writers()
+
+    def lead(self, end: str) -> str:
+        assert self.stack.writers() == [end], "requests are led to who cannot write"
+        self.waiting, self.to = False, end
+        return "10.0.0.9:8090"
+
+
+def test_requests_wait_before_the_fence_and_are_led_to_who_writes_then(followed: Stack) -> None:
+    asking = Asking(followed)
+    followed.move = replace(followed.move, requests=asking)
+    followed.move.follow(lambda _: None)
+    assert asking.to == BOX
+    found = followed.move.switch(lambda _: None)
+    assert asking.wrote_when_held == [BOX], "who holds requests behind the fence has lost some"
+    assert (asking.waiting, asking.to, found["requests_go_to"]) == (False, RDS, "10.0.0.9:8090")
+    assert {"what was begun", "led to the new backend"} <= set(found["pause"])
+    followed.move.copy(lambda _: None)
+    followed.move.switch(lambda _: None)
+    assert (asking.waiting, asking.to) == (False, BOX)
+
+
+def test_requests_go_on_where_they_went_when_a_switch_is_refused_or_taken_back(followed: Stack) -> None:
+    asking = Asking(followed)
+    followed.move = replace(followed.move, requests=asking)
+    followed.move.follow(lambda _: None)
+    followed.rds.rows = 1999
+    with pytest.raises(DifferentError, match="1999 rows"):
+        followed.move.switch(lambda _: None)
+    assert (asking.waiting, asking.to, followed.writers()) == (False, BOX, [BOX])
+    followed.move.back(lambda _: None)
+    assert (asking.waiting, asking.to) == (False, BOX)
+
+
+@pytest.mark.parametrize("changes", range(15))
+def test_a_switch_cut_anywhere_and_asked_for_again_leads_requests_to_who_writes(
+    followed: Stack, changes: int
+) -> None:
+    asking = Asking(followed)
+    followed.move = replace(followed.move, requests=asking)
+    followed.life.left = changes
+    with pytest.raises(CutError):
+        follow_and_switch(followed)
+    followed.life.left = 10_000
+    try:
+        followed.move.switch(lambda _: None)
+    except DifferentError:
+        follow_and_switch(followed)
+    assert (asking.waiting, asking.to, followed.writers()) == (False, RDS, [RDS])
 
 
 def test_a_followed_copy_that_differs_is_not_switched_to_and_the_writer_writes_on(followed: Stack) -> None:

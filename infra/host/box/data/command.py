@@ -22,8 +22,9 @@ from infra.host.box.data.application import authorities
 from infra.host.box.data.ends import End
 from infra.host.box.data.listener import BoxListener
 from infra.host.box.data.record import BOX, RDS, Record, Writer
+from infra.host.box.data.requests import of_this_box
 from infra.host.box.data.work import DifferentError, Move
-from infra.host.box.system import facts
+from infra.host.box.system import BOX_JSON, Facts, facts
 
 LOCK = Path("/run/terrace/data.lock")
 OK, FAILED, REFUSED, BUSY, PROPOSED = 0, 1, 4, 5, 10
@@ -44,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         with _locked(given.verb in CHANGING):
-            result = _verb(_move(given), given, step)
+            result = _verb(_move(given, step), given, step)
     except TerraceError as error:
         for fault in error.faults:
             step(f"{fault.path}: {fault.what}. {fault.remedy}")
@@ -95,27 +96,28 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _move(given: argparse.Namespace) -> Move:
+def _move(given: argparse.Namespace, step: Callable[[str], None]) -> Move:
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        return _found(given, boto3)
+        return _found(given, boto3, step)
     except (BotoCoreError, ClientError) as error:
         raise TerraceError(
             Fault("AWS", f"answers {error}", "Look at the role of this box: it may be changed by pulumi up")
         ) from error
 
 
-def _key_arn() -> str:
-    """The stack's key, as the box's facts name it; nothing on a box that has not been told."""
+def _told() -> Facts:
+    """What the box knows of itself; nothing on one that has not been told."""
     try:
-        return str(facts().get("key_arn", ""))
+        return facts()
     except TerraceError:
-        return ""
+        return {}
 
 
-def _found(given: argparse.Namespace, boto3: Any) -> Move:
+def _found(given: argparse.Namespace, boto3: Any, step: Callable[[str], None]) -> Move:
+    told = _told()
     host, _, port = given.endpoint.partition(":")
     clients = {name: boto3.client(name, region_name=given.region) for name in ("ssm", "secretsmanager")}
     login = json.loads(
@@ -134,13 +136,14 @@ def _found(given: argparse.Namespace, boto3: Any) -> Move:
     return Move(
         {BOX: End(BOX, ("-p", "5432"), is_ours=True), RDS: rds},
         {BOX: Writer(0, BOX), RDS: Writer(0, RDS, host, int(port))},
-        Record(clients["ssm"], given.parameters, key_arn=_key_arn()),
+        Record(clients["ssm"], given.parameters, key_arn=str(told.get("key_arn", ""))),
         scratch / "copy",
         {
             RDS: given.storage_gib * 1024**3,
             BOX: shutil.disk_usage(DATA if DATA.exists() else Path("/")).free,
         },
         BoxListener(),
+        of_this_box(told, BOX_JSON, step),
     )
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -145,6 +146,25 @@ class Following:
                     Fault(self.target.name, "does not catch up", "Look at its log; give it up: back")
                 )
             time.sleep(0.5)
+
+    @contextmanager
+    def paused(self) -> Generator[None]:
+        """Nothing is taken up while the block lasts; what is written meanwhile waits on the source.
+
+        Raises:
+            TerraceError: the follower does not stop within half a minute.
+        """
+        self.target.sql(f"alter subscription {NAME} disable", database=DATABASE)
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while self.target.sql(
+            f"select 1 from pg_stat_subscription where subname = '{NAME}' and pid is not null limit 1",
+            database=DATABASE,
+        ):
+            if time.monotonic() > deadline:
+                raise TerraceError(Fault(self.target.name, "does not stop following", "Begin anew: follow"))
+            time.sleep(POLL_SECONDS)
+        yield
+        self.target.sql(f"alter subscription {NAME} enable", database=DATABASE)
 
     def lag_bytes(self) -> int:
         """What the target has not confirmed yet, of the write-ahead log."""

@@ -27,6 +27,7 @@ from infra.host.box.data.compare import Census
 from infra.host.box.data.ends import DATABASE, ROLE, End, Mark, State
 from infra.host.box.data.follow import Following, Listener
 from infra.host.box.data.record import RDS, Record, Writer
+from infra.host.box.data.requests import Requests
 
 JOBS = "2"
 SPARE_BYTES = 1024**3
@@ -37,6 +38,8 @@ LEAST_KEPT_MIB = 512
 """Of the write-ahead log for a follower; more where half of the free disk is more."""
 
 _KEY = re.compile(r"^\d+; \d+ \d+ CONSTRAINT ")
+_FOREIGN_KEY = re.compile(r"^\d+; \d+ \d+ FK CONSTRAINT ")
+_ANY_KEY = re.compile(r"^\d+; \d+ \d+ (FK )?CONSTRAINT ")
 _EXTENSION = re.compile(r"^\d+; .* (EXTENSION|COMMENT - EXTENSION) ")
 
 OnStep = Callable[[str], Any]
@@ -48,7 +51,10 @@ class DifferentError(TerraceError):
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Both ends, the record, and the room: free bytes for a dump, most bytes of each end (None: not known)."""
+    """Both ends, the record, and the room: free bytes for a dump, most bytes of each end (None: not known).
+
+    `requests` of this box are led to who can answer by the writer's database.
+    """
 
     ends: Mapping[str, End]
     where: Mapping[str, Writer]
@@ -56,6 +62,11 @@ class Move:
     scratch: Path
     room: Mapping[str, int]
     listener: Listener | None = None
+    requests: Requests | None = None
+
+    def _lead(self, end: str) -> dict[str, Any]:
+        led = self.requests.lead(end) if self.requests is not None else ""
+        return {"requests_go_to": led} if led else {}
 
     def _sides(self) -> tuple[Writer, End, End]:
         writer = self.record.read()
@@ -189,7 +200,10 @@ class Move:
             following.begin(on_step)
             following.wait(on_step)
             on_step("making the other indexes")
-            self._restore_part(target, dump, "post-data", lambda line: not _KEY.match(line))
+            self._restore_part(target, dump, "post-data", lambda line: not _ANY_KEY.match(line))
+            # It locks two tables, and a follower at work has locked them in the order of the application: a deadlock.
+            with following.paused():
+                self._restore_part(target, dump, "post-data", lambda line: bool(_FOREIGN_KEY.match(line)))
         target.sql("analyze", database=DATABASE)
         following.wait(on_step)
         target.follow(epoch)
@@ -225,11 +239,13 @@ class Move:
         if source.mark().state is State.COPIED:
             on_step(f"{source.name} was recorded as the writer; opening it")
             source.open(writer.epoch)
+            led = self._lead(source.name)
             self._end_following(target, source)
-            return {"writer": asdict(writer), "changed": True}
+            return {"writer": asdict(writer), "changed": True, **led}
         if source.mark().state is State.OPEN and target.mark().state is State.FENCED:
+            led = self._lead(source.name)
             self._end_following(target, source)
-            return {"writer": asdict(writer), "changed": False}
+            return {"writer": asdict(writer), "changed": False, **led}
         found = self.verify()
         self._refuse(found["differences"])
         on_step("both are the same; writing down who writes")
@@ -238,8 +254,9 @@ class Move:
         self.record.write(new)
         on_step(f"opening {target.name}")
         target.open(new.epoch)
+        led = self._lead(target.name)
         self._end_following(source, target)
-        return {"writer": asdict(new), "changed": True, **found}
+        return {"writer": asdict(new), "changed": True, **led, **found}
 
     def _switch_following(self, writer: Writer, source: End, target: End, on_step: OnStep) -> dict[str, Any]:
         following = self._follows(source, target)
@@ -251,11 +268,14 @@ class Move:
         following.wait(on_step)
         new = self.where[target.name]
         new = Writer(writer.epoch + 1, new.end, new.host, new.port)
-        on_step(f"fencing {source.name}: the application writes no more")
         laps = _Laps()
-        source.fence(writer.epoch)
-        laps.note("fence")
+        if self.requests is not None:
+            self.requests.hold()
+            laps.note("what was begun")
+        on_step(f"fencing {source.name}: the application writes no more")
         try:
+            source.fence(writer.epoch)
+            laps.note("fence")
             following.set_sequences()
             with ThreadPoolExecutor(1) as pool:
                 reading_source = pool.submit(compare.census, source, source_learnt)
@@ -270,15 +290,20 @@ class Move:
             if self.record.read().end == source.name:
                 on_step(f"opening {source.name} again")
                 source.open(writer.epoch)
+                self._lead(source.name)
                 target.unlisten(new.epoch)
             raise
         target.open(new.epoch)
         laps.note("written down and opened")
+        led = self._lead(target.name)
+        if led:
+            laps.note("led to the new backend")
         on_step(f"{target.name} is the writer; the application could not write for {laps.seconds():.2f} s")
         following.end()
         return {
             "writer": asdict(new),
             "changed": True,
+            **led,
             "pause_seconds": round(laps.seconds(), 2),
             "pause": laps.parts(),
             **found,
@@ -306,6 +331,7 @@ class Move:
             )
         on_step(f"opening {source.name}: it never stopped being the writer")
         source.open(writer.epoch)
+        self._lead(source.name)
         self._end_following(source, target)
         if found.state in (State.COPIED, State.COPYING, State.FOLLOWING):
             on_step(f"{target.name} is emptied")

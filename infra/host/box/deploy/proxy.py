@@ -19,6 +19,11 @@ from .journal import write_whole
 
 RELOAD_SECONDS = 20.0
 _KEEPALIVE = 16
+_ELSEWHERE = """\
+# Written by terrace-data while the writer changes.
+keepalive_timeout 0;
+upstream {part} {{ server {server}; }}
+"""
 _SERVER = re.compile(r"^\s*server 127\.0\.0\.1:(\d+)( backup)?;", re.MULTILINE)
 _SHUTTING_DOWN = "worker process is shutting down"
 
@@ -55,8 +60,22 @@ class Nginx:
         Raises:
             DeployError: the configuration is refused, and then the files are as before; or the reload does nothing.
         """
-        before = {part: self._text(part) for part in targets}
-        self._write(targets)
+        self._take_up({part: render(part, ports) for part, ports in targets.items()})
+
+    def lead(self, part: Part, server: str) -> None:
+        """Sends what is asked of a part to a server elsewhere, HOST:PORT, until the next `switch` or `prepare`.
+
+        Who asks is told to ask by another connection next time: soon it will be somebody else who answers.
+
+        Raises:
+            DeployError: as `switch`.
+        """
+        self._take_up({part: _ELSEWHERE.format(part=part.value, server=server)})
+
+    def _take_up(self, texts: Mapping[Part, str]) -> None:
+        before = {part: self._text(part) for part in texts}
+        for part, wanted in texts.items():
+            write_whole(self._path(part), wanted)
         try:
             run(["nginx", "-t", "-q"])
         except DeployError as error:
