@@ -42,7 +42,7 @@ test: setup ## every test that needs neither real machines nor long faults
 drill: setup ## the tests with real machines and with faults; machines need root
 	$(BIN)/pytest -m "(drill or box) and not matrix" $(ARGS)
 
-matrix: setup ## every kill of every climb, hours; SHARD=3/12 is a part; what passed is not run again
+matrix: setup ## every kill of every climb, hours; SHARD=3/12 for a part; what passed is left out
 	SHARD=$(SHARD) $(BIN)/pytest -m matrix --durations=0 -n 2 $(ARGS)
 
 bench: setup ## measure previews, updates, memory and boxes, and print the ratios
