@@ -6,8 +6,13 @@ import os
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.shards import Shards, passed
+
+# No verdict depends on how busy the machine is.
+settings.register_profile("terrace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("terrace")
 
 # A shell starts background jobs (`.ci/run &`) with Ctrl-C ignored, and every process below inherits that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -350,7 +350,7 @@ def test_a_power_cut_at_any_step_ends_with_what_was_written_down_serving(strateg
         settled(world)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     kills=st.lists(st.integers(1, 60), max_size=4),
     strategies=st.lists(st.sampled_from(EVERY), min_size=5, max_size=5),

@@ -67,7 +67,7 @@ MOMENTS = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(MOMENTS, st.integers(0, 86400))
 def test_each_life_is_counted_no_less_than_billed_and_at_most_to_the_look_that_misses_it(
     moments: list[tuple[float, str]], second: int
