@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
-import io
+import gzip
 import json
 import secrets
-import tarfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,8 +19,8 @@ from embedded.aws.server import ApiServer
 from embedded.boxes.errors import BoxesError
 from embedded.machines import Machines
 from infra.core.naming import DATABASE_PASSWORD, DATABASE_WRITER, FAKE_AMI, UNSET
+from infra.host import bundle
 
-ROOT = Path(__file__).resolve().parents[1]
 REGION = "ap-northeast-2"
 READY_SECONDS = 240.0
 CLIENT = "#!/bin/sh\nexport DEBIAN_FRONTEND=noninteractive\napt-get install -y postgresql-client-17 python3-boto3\n"
@@ -33,18 +32,9 @@ apt-get install -y --no-install-recommends postgresql-17 postgresql-17-pgvector 
 """
 
 
-SHIPPED = (
-    "infra/__init__.py",
-    "infra/core/__init__.py",
-    "infra/core/errors.py",
-    "infra/core/memory.py",
-    "infra/core/naming.py",
-    "infra/host/__init__.py",
-    "infra/host/box/__init__.py",
-    "infra/host/box/system.py",
-    *(f"infra/host/box/{room}/*.py" for room in ("backup", "data")),
-)
 PARAMETERS = "/terrace/dev"
+SENT_BYTES = 90_000
+"""Of the host's bundle at once: a script of more is more than the kernel takes."""
 CLUSTER = """
 set -e
 pg_lsclusters -h | grep -q main || pg_createcluster 17 main
@@ -351,17 +341,13 @@ def move_a_gigabyte(mover: Mover) -> Moved:
 
 def ready(cloud: Cloud) -> Mover:
     """The box with 2 000 receipts, the parameters as Pulumi leaves them, and the program."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-        for pattern in SHIPPED:
-            for path in ROOT.glob(pattern):
-                tar.add(path, path.relative_to(ROOT))
-    text = base64.b64encode(packed.getvalue()).decode()
+    text = base64.b64encode(gzip.compress(bundle.build().content)).decode()
+    for begin in range(0, len(text), SENT_BYTES):
+        cloud.sh("app", f"cat >> /root/bundle <<'PART'\n{text[begin : begin + SENT_BYTES]}\nPART")
     cloud.sh(
         "app",
-        f"mkdir -p /opt/terrace/lib && base64 -d <<'TAR' | tar -xz -C /opt/terrace/lib\n{text}\nTAR\n"
-        "printf '#!/bin/sh\\nPYTHONPATH=/opt/terrace/lib exec python3 -m infra.host.box.data \"$@\"\\n' "
-        "> /usr/local/sbin/terrace-data; chmod 755 /usr/local/sbin/terrace-data",
+        "mkdir -p /opt/terrace/current && base64 -d /root/bundle | tar -xz -C /opt/terrace/current && "
+        "ln -sf /opt/terrace/current/bin/terrace-data /usr/local/sbin/",
     )
     cloud.sh("app", CLUSTER)
     made = Mover(cloud)

@@ -90,7 +90,9 @@ def test_a_checksum_that_rests_on_an_earlier_reading_is_that_of_a_whole_one_afte
     mover: Mover,
 ) -> None:
     script = Path(__file__).with_name("changing.py").read_text(encoding="utf-8")
-    found = json.loads(mover.cloud.sh("app", f"PYTHONPATH=/opt/terrace/lib python3 - <<'PY'\n{script}\nPY"))
+    found = json.loads(
+        mover.cloud.sh("app", f"PYTHONPATH=/opt/terrace/current/lib python3 - <<'PY'\n{script}\nPY")
+    )
     # Two changes leave the rows as they were: none, and one that was taken back.
     assert found == {"wrong": [], "different": 8}
 
