@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from embedded.runpod.faults import FaultName
 from infra.clients.runpod_jobs import JobPolicy
+from infra.clients.runpod_types import BillingRecord
 from infra.clients.transport import Reply, Request, Transport
 from infra.core.gpu.definition import load_policy
 from infra.host.box.gpu import money
@@ -198,3 +199,11 @@ def test_a_document_of_before_days_were_kept_is_read_and_counted_on() -> None:
     assert made.worker_seconds == 1060
     later = money.settled(made, {"2026-10-10": Decimal(1)}, NOON + 3 * DAY, RATE)
     assert later.usd == pytest.approx(1000 * RATE + 1)
+
+
+def test_a_day_of_several_records_costs_their_sum() -> None:
+    def record(hour: int, usd: str) -> BillingRecord:
+        start = datetime(2026, 11, 3, hour, tzinfo=UTC)
+        return BillingRecord(start, start, "e", Decimal(usd), Decimal(usd), Decimal(0), Decimal(0))
+
+    assert money.by_day([record(0, "0.10"), record(7, "0.25")]) == {"2026-11-03": Decimal("0.35")}

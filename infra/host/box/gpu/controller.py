@@ -261,7 +261,7 @@ class Controller:
             # The count stands without it, and keeps the budget.
             self.journal.write({"at": _text(now), "event": "bill not read", "why": str(error)})
             records = None
-        billed = None if records is None else {f"{each.start:%Y-%m-%d}": each.gpu_usd for each in records}
+        billed = None if records is None else money.by_day(records)
         after = money.settled(made, billed, now, rate)
         if put_right := sorted(set(days) - set(after.days)):
             said = {"days": ", ".join(put_right), "from": f"{made.usd:.4f} USD", "to": f"{after.usd:.4f} USD"}

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from infra.clients.runpod_types import Worker
+from infra.clients.runpod_types import BillingRecord, Worker
 from infra.core.gpu.platform import WorkerStatus
 from infra.host.box.gpu.record import Money
 
@@ -92,6 +92,15 @@ def settled(
         settled_usd=usd,
         since=since,
     )
+
+
+def by_day(records: Sequence[BillingRecord]) -> dict[str, Decimal]:
+    """What the cards cost by day (YYYY-MM-DD, UTC); a day may have several records."""
+    found: dict[str, Decimal] = {}
+    for each in records:
+        day = f"{each.start:%Y-%m-%d}"
+        found[day] = found.get(day, Decimal(0)) + each.gpu_usd
+    return found
 
 
 def span(days: Sequence[str]) -> tuple[datetime, datetime]:
