@@ -36,8 +36,8 @@ class Sources(Protocol):
         """The bucket that every clone shares."""
         ...
 
-    def journal(self) -> Journal:
-        """The stack's journal, opened."""
+    def journal(self, *, must: bool) -> Journal:
+        """The stack's journal, opened; an error, never a part of it, where the bucket does not answer and `must`."""
         ...
 
     def agreed(self) -> tuple[Gates, str, str]:
@@ -102,7 +102,7 @@ class Carried:
                 "Write the words of its next step, or plan the climb that the file asks for",
             )
             return
-        journal = self.sources.journal()
+        journal = self.sources.journal(must=True)
         records = journal.of(plan.id)
         gates, _, signers = self.sources.agreed()
         yield from unfit(

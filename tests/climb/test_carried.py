@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from infra.core.stages import find
+from ops.adapters.carried import SiteOfWorkflow
 from ops.adapters.git import Git
 from ops.climb import shared
 from ops.climb.approval import Approval
@@ -21,6 +22,7 @@ from ops.climb.journal import Event
 from ops.climb.plan import Bound, Plan
 from ops.climb.rules import Gates, parse
 from ops.climb.steps import Words, contraction
+from ops.climb.store import BucketUnreachableError
 from ops.climb.verdicts import Answer, Verdict
 
 from .pretended import Bucket, Journal, plan
@@ -61,9 +63,9 @@ class Sources:
     def objects(self) -> Bucket:
         return self.bucket
 
-    def journal(self) -> Journal:
+    def journal(self, *, must: bool = False) -> Journal:
         made = Journal(self.folder / f"{self.stack}.jsonl", self.stack, self.bucket)
-        made.open()
+        made.open(must=must)
         return made
 
     def agreed(self) -> tuple[Gates, str, str]:
@@ -124,6 +126,21 @@ def test_a_plan_that_no_machine_can_find_lets_nothing_pass(sources: Sources) -> 
     assert "is no plan in s3://pretended" in refused(sources, carries="climb/ffffffffff")
     sources.bucket.away = True
     assert "does not answer" in refused(sources)
+
+
+def test_a_fresh_clone_that_cannot_read_the_journal_lets_nothing_pass(sources: Sources) -> None:
+    wrote(Event.BEGAN, climb="another")(sources)
+    sources.folder /= "a fresh clone"
+    sources.bucket.away_under = "climbs/dev/journal/"
+    assert refused(sources) == "s3://pretended: does not answer. Look at the network"
+
+
+def test_a_workflows_own_site_opens_the_journal_from_the_bucket_or_not_at_all(tmp_path: Path) -> None:
+    site = SiteOfWorkflow(tmp_path, tmp_path, "dev", {"PULUMI_BACKEND_URL": "s3://pretended"})
+    site._objects = Bucket(away_under="climbs/dev/journal/")  # type: ignore[assignment]
+    assert site.journal().records == []
+    with pytest.raises(BucketUnreachableError):
+        site.journal(must=True)
 
 
 def test_another_step_than_the_plans_and_one_of_its_own_backwards_are_refused(sources: Sources) -> None:
