@@ -17,6 +17,7 @@ from infra.core.errors import Fault, TerraceError
 from ops.climb import approval, history, shared
 from ops.climb.approval import Approval, Signer
 from ops.climb.journal import Event, Journal, Record
+from ops.climb.lock import Lock
 from ops.climb.plan import BRANCH, Bound, Plan, expired
 from ops.climb.rules import Gates
 from ops.climb.steps import Kind, Step, Words
@@ -92,6 +93,7 @@ class Carried:
 
     def _refusals(self, plan_id: str, before: Words, wanted: Words) -> Iterator[Fault]:
         objects = self.sources.objects()
+        yield from _at_work(objects, self.sources.stack)
         plan = shared.fetch_plan(objects, self.sources.stack, plan_id)
         step = step_of(plan, before, wanted)
         if step is None:
@@ -172,6 +174,14 @@ def _pairs(plan: Plan) -> list[tuple[Words, Words]]:
     return [
         (each.back, each.words) for each in plan.steps if each.back is not None and each.words is not None
     ]
+
+
+def _at_work(objects: Objects, stack: str) -> Iterator[Fault]:
+    """Whoever climbs this moment. A look and no lock: a workflow's role writes none (components/roles.py)."""
+    if (found := Lock(objects, stack).holder()) is not None and not found[1]:
+        yield Fault(
+            f"stack {stack}", f"is held by {found[0].said()}", "Run the workflow again once that is done"
+        )
 
 
 def _over(plan: Plan, journal: Journal, records: Sequence[Record]) -> Iterator[Fault]:

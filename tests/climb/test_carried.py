@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ops.climb import shared
 from ops.climb.approval import Approval
 from ops.climb.carried import Carried
 from ops.climb.journal import Event
+from ops.climb.lock import LEASE_SECONDS, Holder
 from ops.climb.plan import Bound, Plan
 from ops.climb.rules import Gates, parse
 from ops.climb.steps import Words, contraction
@@ -211,9 +212,28 @@ def a_setting_that_rides_along(sources: Sources) -> None:
     sources.more = {"terrace:ingress": ["0.0.0.0/0"]}
 
 
+def locked(**changes: Any) -> Callable[[Sources], None]:
+    def hold(sources: Sources) -> None:
+        held = Holder(
+            "t", "alice@laptop", "laptop/boot", 7, "1", "2026-11-21T08:59:00+00:00", "apply", RESIZE.id
+        )
+        sources.bucket.create("climbs/dev/lock.json", json.dumps(asdict(replace(held, **changes))).encode())
+
+    return hold
+
+
+def test_a_lock_whose_holder_is_dead_by_the_locks_own_rules_stops_nobody(sources: Sources) -> None:
+    locked()(sources)
+    assert "is held by alice@laptop (process 7)" in refused(sources)
+    sources.bucket.age_seconds = LEASE_SECONDS + 1
+    assert refused(sources) == ""
+
+
 @pytest.mark.parametrize(
     ("happened", "said"),
     [
+        (locked(), "is held by alice@laptop"),
+        (locked(climb=ACROSS.id, reason="rollback"), "rollback"),
         (changed_afterwards, "was changed after it was made"),
         (under_anothers_name, "holds plan"),
         (of_another_stack, "of dev"),
