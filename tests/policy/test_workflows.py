@@ -166,6 +166,29 @@ def test_every_workflow_that_previews_or_looks_for_drift_refuses_a_step_on_the_l
     assert '[ "$CODE" != 4 ] || exit 4' in steps("drift")[-1]["run"]
 
 
+ASKS = re.compile(r"scripts/ci\.py (standing|save|apply|drift)\b|scripts/preview\.py run\b.* --refuse-step\b")
+OF_ITS_OWN = {"restore-drill"}
+"""What acts on a scratch stack that it made itself, which is at no other place than it was just put."""
+
+
+def test_whoever_holds_a_role_asks_whether_the_stack_stands_where_its_file_says_before_anything_else() -> (
+    None
+):
+    asked = set()
+    for name in WORKFLOWS:
+        for job in jobs(name).values():
+            uses = [str(step.get("uses", "")).partition("@")[0] for step in job["steps"]]
+            if "aws-actions/configure-aws-credentials" not in uses or name in OF_ITS_OWN:
+                continue
+            asked.add(name)
+            with_role = job["steps"][uses.index("aws-actions/configure-aws-credentials") + 1 :]
+            scripts = " ".join(str(step.get("run", "")).replace("\\\n", " ") for step in with_role)
+            first = re.search(r"scripts/\w+\.py[^\n]*", scripts)
+            assert first is not None, name
+            assert ASKS.match(first[0]), f"{name}: {first[0]}"
+    assert asked == {"drift", "preview", "preview-prod", "release", "up-dev", "up-prod"}
+
+
 BRANCH = "${{ github.head_ref }}"
 MERGED = "${{ steps.merged.outputs.branch }}"
 CARRIED = {
