@@ -146,7 +146,20 @@ def test_prod_is_applied_from_the_saved_plan_behind_its_environment_and_one_at_a
     assert up["up"]["needs"] == "preview"
     (applied,) = [step["run"] for step in up["up"]["steps"] if "ci.py" in step.get("run", "")]
     assert applied.startswith(".venv/bin/python scripts/ci.py apply plan --stack prod")
-    assert WORKFLOWS["up-prod"]["concurrency"]["cancel-in-progress"] is False
+    assert up["up"]["concurrency"] == {"group": "stack-prod", "cancel-in-progress": False}
+
+
+def test_while_prod_waits_for_its_approval_the_next_merge_is_previewed() -> None:
+    assert "concurrency" not in WORKFLOWS["up-prod"]
+    assert "concurrency" not in jobs("up-prod")["preview"]
+
+
+def test_nobody_is_asked_to_approve_that_nothing_changes_in_prod() -> None:
+    up = jobs("up-prod")
+    assert up["up"]["if"] == "needs.preview.outputs.code == '10'"
+    (told,) = [step for step in up["preview"]["steps"] if "preview.py run" in step.get("run", "")]
+    assert up["preview"]["outputs"] == {"code": f"${{{{ steps.{told['id']}.outputs.code }}}}"}
+    assert 'echo "code=$code" >> "$GITHUB_OUTPUT"' in told["run"]
 
 
 @pytest.mark.parametrize("name", ["up-dev", "up-prod"])
