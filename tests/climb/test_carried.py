@@ -17,7 +17,7 @@ from ops.adapters.carried import SiteOfWorkflow
 from ops.adapters.git import Git
 from ops.climb import shared
 from ops.climb.approval import Approval
-from ops.climb.carried import Carried
+from ops.climb.carried import AGAIN, Carried
 from ops.climb.journal import Event
 from ops.climb.lock import LEASE_SECONDS, Holder
 from ops.climb.plan import Bound, Plan
@@ -302,6 +302,28 @@ def test_nobody_shifts_requests_to_a_database_whose_rows_have_not_moved(sources:
     assert said() == ""
     journal.append(ACROSS.id, Event.BEFORE_UNDO, "switch")
     assert "has not done switch" in said()
+
+
+def test_behind_a_step_that_a_workflow_made_a_new_plan_leads_on_and_the_old_one_says_so(
+    sources: Sources,
+) -> None:
+    assert refused(sources, REST, EXPANDED, carries=ACROSS.id) == ""
+    now_bound(state="moved by that step")(sources)
+    said = refused(sources, EXPANDED, MOVED, carries=ACROSS.id)
+    assert "has not done copy" in said
+    assert "the stack's state" in said
+    assert "apply" not in said
+    assert said.count(AGAIN) == 3
+    again = replace(ACROSS, bound=sources.now_bound)
+    shared.publish_plan(sources.bucket, again)
+    shared.publish_approval(sources.bucket, "dev", approved(again))
+    said = refused(sources, EXPANDED, MOVED, carries=again.id)
+    assert f"apply {again.id} -s dev" in said
+    assert AGAIN not in said
+    journal = sources.journal()
+    for step in ("copy", "switch"):
+        journal.append(again.id, Event.AFTER, step)
+    assert refused(sources, EXPANDED, MOVED, carries=again.id) == ""
 
 
 def test_a_contraction_passes_only_with_what_its_plan_keeps(sources: Sources) -> None:
