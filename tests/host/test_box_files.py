@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from infra.core.memory import budget
-from infra.host.box import nginx, postgresql, settings
+from infra.core.release import Part
+from infra.host.box import nginx, postgresql, settings, units
+from infra.host.box.deploy.model import Instance
 
 
 def test_a_passwords_verifier_signs_as_the_rfcs_own_example_does() -> None:
@@ -93,3 +95,9 @@ def test_behind_a_load_balancer_the_client_is_whom_the_balancer_names() -> None:
 @pytest.mark.parametrize("ram_mib", [7_600, 7_800, 8_192])
 def test_one_more_backend_fits_an_8_gb_machine_as_its_kernel_counts_it(ram_mib: int) -> None:
     assert budget("single", ram_mib).side_by_side("backend") == 2
+
+
+@pytest.mark.parametrize("part", Part)
+def test_a_part_writes_where_a_failed_deploy_says_that_its_log_lies(part: Part) -> None:
+    text = units.units(budget("single", 7600))[f"terrace-{part.value}@.service"]
+    assert f"StandardOutput=append:{Instance(part, 8080).log}\n" in text
