@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hmac
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from infra.core.memory import budget
 from infra.core.release import Part
-from infra.host.box import nginx, postgresql, settings, units
+from infra.host.box import install, nginx, postgresql, settings, units
 from infra.host.box.deploy.model import Instance
 
 
@@ -101,3 +102,31 @@ def test_one_more_backend_fits_an_8_gb_machine_as_its_kernel_counts_it(ram_mib: 
 def test_a_part_writes_where_a_failed_deploy_says_that_its_log_lies(part: Part) -> None:
     text = units.units(budget("single", 7600))[f"terrace-{part.value}@.service"]
     assert f"StandardOutput=append:{Instance(part, 8080).log}\n" in text
+
+
+def test_logs_are_looked_at_every_hour_and_each_block_bounds_what_it_keeps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written: dict[str, str] = {}
+    ran: list[list[str]] = []
+
+    def write(path: Path, text: str) -> bool:
+        changed = written.get(str(path)) != text
+        written[str(path)] = text
+        return changed
+
+    monkeypatch.setattr(install, "write", write)
+    monkeypatch.setattr(install, "run", lambda argv, **_: ran.append(argv))
+    box = install.Install({"role": "frontend", "domain": ""}, budget("frontend", 1900))
+    box.upkeep()
+    timer = written["/etc/systemd/system/logrotate.timer.d/terrace.conf"].splitlines()
+    assert timer[:3] == ["[Timer]", "OnCalendar=", "OnCalendar=hourly"], (
+        "the day's own line is taken away first"
+    )
+    assert ran[:2] == [["systemctl", "daemon-reload"], ["systemctl", "restart", "logrotate.timer"]]
+    blocks = written["/etc/logrotate.d/terrace"].split("\n}\n")[:-1]
+    assert len(blocks) == 2
+    assert all("    maxsize 50M\n" in each and "    rotate 7\n" in each for each in blocks)
+    ran.clear()
+    box.upkeep()
+    assert ["systemctl", "restart", "logrotate.timer"] not in ran, "a second run changes nothing"

@@ -94,6 +94,10 @@ _LOGROTATE = """\
     endscript
 }
 """
+"""A log is at most eight files, each of 50 MB and what an hour adds: `maxsize` is looked at when logrotate runs. The
+newest two are not compressed: users are counted from `access.json.1` too."""
+_LOGROTATE_TIMER = "[Timer]\nOnCalendar=\nOnCalendar=hourly\nRandomizedDelaySec=0\nAccuracySec=1min\n"
+"""The empty line ends the distribution's `daily`, which would stay beside it (systemd.timer(5), "OnCalendar=")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +269,9 @@ class Install:
     def upkeep(self) -> None:
         """Logs that end, upgrades, the right time, and beside the rest a first backup, certificate, agents."""
         write(Path("/etc/logrotate.d/terrace"), _LOGROTATE)
+        if write(Path("/etc/systemd/system/logrotate.timer.d/terrace.conf"), _LOGROTATE_TIMER):
+            run(["systemctl", "daemon-reload"])
+            run(["systemctl", "restart", "logrotate.timer"])
         upgrades = _UPGRADES.format(daily=0 if self.facts.get("packages") else 1)
         write(Path("/etc/apt/apt.conf.d/20auto-upgrades"), upgrades)
         if write(Path("/etc/systemd/journald.conf.d/terrace.conf"), _JOURNALD):
