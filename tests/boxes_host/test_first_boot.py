@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import shlex
 import ssl
 import subprocess
@@ -23,6 +22,7 @@ from embedded.cloud import Cloud
 from infra.clients.runpod_key import KEY_PARAMETER
 from infra.core.naming import Naming
 from tests.boxes.conftest import pytest_runtest_setup  # noqa: F401 the same rule for skips
+from tests.boxes_host.shut_in import complaints, worse
 
 pytestmark = [pytest.mark.box, pytest.mark.drill]
 
@@ -110,7 +110,7 @@ def test_a_second_install_changes_nothing(box: Served) -> None:
 
 
 def test_the_units_hold_and_are_shut_in(box: Served) -> None:
-    assert box.sh("systemd-analyze verify /etc/systemd/system/terrace-*.service") == ""
+    assert complaints(box.sh) == ""
     scores = box.sh("systemd-analyze security --no-pager terrace-backend@8080 terrace-frontend@3000")
     assert scores.count("OK :-)") == 2, scores
 
@@ -272,32 +272,9 @@ def test_time_upgrades_and_the_journals_bounds_are_as_they_should_be(box: Served
     journal = box.sh("systemd-analyze cat-config systemd/journald.conf | grep -v '^#'")
     assert "SystemMaxUse=500M" in journal
     assert "MaxRetentionSec=1month" in journal
-
-
-# Measured on systemd 257 in a box; 0 is shut in wholly, 10 not at all. A worse one is a decision, not an accident.
-EXPOSURE = {
-    **{f"terrace-{name}": 1.4 for name in ("backend@8080", "frontend@3000", "worker")},
-    "terrace-metrics": 4.5,
-    **{f"terrace-backup-{name}": 8.2 for name in ("diff", "dump", "full", "ready", "watch")},
-    "terrace-gpu": 8.3,
-    "terrace-agent": 8.7,
-    # They install packages, mount, write units: root's own work, seconds long.
-    **{
-        f"terrace-{name}": 9.6
-        for name in ("agents", "certificate", "data", "follow", "grow", "host", "release", "settings")
-    },
-}
+    looks = box.sh("systemctl show -p TimersCalendar logrotate.timer")
+    assert ("*-*-* *:00:00" in looks, looks.count("OnCalendar=")) == (True, 1), looks
 
 
 def test_no_unit_is_less_shut_in_than_it_was(box: Served) -> None:
-    listed = box.sh("systemctl list-unit-files 'terrace-*.service' --no-legend | cut -d' ' -f1").split()
-    units = [
-        each.replace("backend@", "backend@8080").replace("frontend@", "frontend@3000") for each in listed
-    ]
-    found = {
-        unit.removesuffix(".service"): float(re.findall(r"Overall exposure level for \S+ (\d+\.\d)", said)[0])
-        for unit in units
-        for said in [box.sh(f"systemd-analyze security --no-pager {unit} | tail -2")]
-    }
-    worse = {unit: score for unit, score in found.items() if score > EXPOSURE.get(unit, 0.0)}
-    assert not worse, sorted(worse.items())
+    assert worse(box.sh) == {}
