@@ -10,7 +10,8 @@ import sys
 import boto3
 import pytest
 
-from bench.served import ROOT, Served, note
+from bench.figures import note
+from bench.served import ROOT, Served
 
 pytestmark = [pytest.mark.box, pytest.mark.drill, pytest.mark.engine]
 

@@ -13,8 +13,9 @@ from functools import partial
 import boto3
 import pytest
 
+from bench.figures import note
 from bench.projects import option_a
-from bench.served import CACHE, environment, note
+from bench.served import CACHE, environment
 from embedded.cloud import Cloud
 from tests.boxes.conftest import pytest_runtest_setup  # noqa: F401 the same rule for skips
 from tests.boxes_host.shut_in import complaints, worse
