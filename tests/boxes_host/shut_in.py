@@ -16,7 +16,8 @@ EXPOSURE = {
     **{
         f"terrace-{name}": 9.6
         for name in (
-            "agents", "certificate", "data", "follow", "grow", "host", "release", "settings", "upstream",
+            "agents", "certificate", "data", "follow", "grow", "host", "release", "settings", "size",
+            "upstream",
         )
     },
 }  # fmt: skip
