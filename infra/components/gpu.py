@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, time, timedelta
 from typing import Any, ParamSpec, TypeVar
 
 import pulumi
@@ -39,8 +40,11 @@ from infra.core.gpu.modes import (
     KEY_VARIABLE,
     SHARE_VARIABLE,
     Envelope,
+    Wanted,
 )
+from infra.core.gpu.policy import dearest_month_usd
 from infra.core.naming import UNSET
+from infra.settings.model import Gpu as GpuSettings
 
 LOOKS_AFTER_A_LOST_ANSWER = 3
 
@@ -389,6 +393,8 @@ class Gpu(Component):
             )
         if pulumi.runtime.is_dry_run():
             _say_what_is_not_verified(naming.parameter(*KEY_PARAMETER), context.settings.region)
+            if said := budget_falls_short(settings, datetime.now(UTC)):
+                pulumi.log.warn(said)
         self.register_outputs({})
 
 
@@ -414,6 +420,21 @@ def _say_what_is_not_verified(parameter: str, region: str) -> None:
             f"terrace:gpu: not verified, for there is no RunPod key here. `up` needs one where the endpoint changes: "
             f"scripts/gpu.py key set, or {KEY_VARIABLE}"
         )
+
+
+def budget_falls_short(settings: GpuSettings, now: datetime) -> str:
+    """Why the month's budget cannot carry `active` until its last day (the controller then runs `flex`), or nothing."""
+    if settings.mode is not Wanted.ACTIVE or settings.active_until is None:
+        return ""
+    end = datetime.combine(settings.active_until, time.min, UTC) + timedelta(days=1)
+    needed_usd = dearest_month_usd(now, end, policy=load_policy())
+    if needed_usd <= settings.budget_usd:
+        return ""
+    return (
+        f"terrace:gpu.budgetUsd: {settings.budget_usd} USD a month do not carry active until "
+        f"{settings.active_until}, which takes {needed_usd:.2f} USD of one month: the controller runs flex instead. "
+        f"Raise budgetUsd, or bring activeUntil nearer"
+    )
 
 
 def _refuse_stand_ins(spec: Props) -> None:

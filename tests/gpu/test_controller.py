@@ -12,7 +12,7 @@ from embedded.runpod.faults import FaultName
 from infra.clients.calling import UnauthorizedError
 from infra.clients.runpod_jobs import JobPolicy
 from infra.core.errors import TerraceError
-from infra.core.gpu.decide import Finding, Override
+from infra.core.gpu.decide import Bounds, Finding, Observation, Override, State, decide
 from infra.core.gpu.definition import load_policy
 from infra.core.gpu.modes import Mode, Wanted, Workers
 from infra.core.gpu.platform import BURST_WORKERS
@@ -21,7 +21,7 @@ from infra.host.box.gpu.controller import Controller
 from infra.host.box.gpu.record import ConflictError, Document, FileStore, Journal, take_override
 
 from .desk import DAY, Board, Desk, desk
-from .support import NOW
+from .support import NOW, envelope
 
 BOUND_USD = overshoot_usd(
     most_workers=2,
@@ -83,6 +83,25 @@ def test_a_validation_ends_by_itself(tmp_path: Path) -> None:
     assert made.live.least == 1
     made.rounds(40)
     assert made.live.least == 0
+
+
+@pytest.mark.parametrize(("budget_usd", "kept"), [(130.0, True), (100.0, False)])
+def test_a_validation_of_a_week_from_the_first_of_a_month_is_judged_by_its_own_end(
+    budget_usd: float, kept: bool
+) -> None:
+    policy, first, month = load_policy(), 0.0, 30 * DAY
+    state = State(mode=Mode.ACTIVE if kept else Mode.FLEX, last_at=first)
+    for hour in range(1, 7 * 24):
+        now = first + hour * 3600
+        usd = hour * 3600 * policy.usd_per_second if kept else 0.0
+        seen = Observation(now, Workers(int(kept), 2, 60), {}, 0, 0, 0, 0, usd)
+        bounds = Bounds(envelope(Wanted.ACTIVE), budget_usd, now, month - now, 300.0, first + 7 * DAY)
+        decision = decide(state, seen, policy, bounds, now)
+        assert (decision.mode is Mode.ACTIVE) is kept, decision.reason
+        if not kept:
+            assert "come to" in decision.reason
+            return
+        state = decision.state
 
 
 def test_an_override_holds_until_it_expires(auto: Desk) -> None:

@@ -374,21 +374,17 @@ def _affordable(
 ) -> tuple[Mode, str, int]:
     """A month that would go beyond its budget is run in flex, where only work is paid."""
     gone = max(bounds.month_gone_seconds, DAY)
-    ahead = seen.spend_usd + seen.spend_usd / gone * bounds.month_left_seconds
-    kept = (
-        policy.usd_per_second * bounds.month_left_seconds
-        if mode is Mode.ACTIVE and bounds.active_until is None
-        else 0.0
-    )
-    if bounds.envelope.wanted is Wanted.AUTO:
-        kept = 0.0
-    if (
-        mode.rank > Mode.FLEX.rank
-        and max(ahead, seen.spend_usd + kept) > bounds.budget_usd
-        and seen.spend_usd > 0
-    ):
+    ahead, begun = seen.spend_usd + seen.spend_usd / gone * bounds.month_left_seconds, seen.spend_usd > 0
+    if mode is Mode.ACTIVE and bounds.envelope.wanted is Wanted.ACTIVE:
+        if bounds.active_until is None:
+            ahead = max(ahead, seen.spend_usd + policy.usd_per_second * bounds.month_left_seconds)
+        else:
+            # It ends: what it cost so far says nothing about the days after.
+            left = min(max(0.0, bounds.active_until - seen.at), bounds.month_left_seconds)
+            ahead, begun = seen.spend_usd + policy.usd_per_second * count * left, True
+    if mode.rank > Mode.FLEX.rank and begun and ahead > bounds.budget_usd:
         findings.append(Finding.BUDGET_AHEAD)
-        return Mode.FLEX, f"the month would come to {max(ahead, seen.spend_usd + kept):.2f} USD", 1
+        return Mode.FLEX, f"the month would come to {ahead:.2f} USD", 1
     return mode, reason, count
 
 
