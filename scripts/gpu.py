@@ -10,15 +10,17 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from infra.clients.calling import Caller
+from infra.clients.calling import Caller, Patience, RunPodError
 from infra.clients.over_httpx import HttpxTransport
 from infra.clients.runpod import RunPod
+from infra.clients.runpod_jobs import Jobs
 from infra.clients.runpod_key import KEY_PARAMETER, find_key
 from infra.core.errors import Fault, TerraceError
 from infra.core.gpu.decide import Override
@@ -70,7 +72,7 @@ Out = Annotated[Output, typer.Option("--output", "-o", help="how data is printed
 def status(*, stack: Stack = "dev", output: Out = Output.TABLE) -> None:
     """Say how the endpoint stands: workers, queue, mode, lease, money."""
     naming, region, found = _given(stack)
-    api, jobs = clients(naming, found, region=region, transport=_transport())
+    api, jobs = _clients(naming, found, region)
     endpoint = api.endpoint(found.plan.endpoint_id)
     if endpoint is None:
         raise TerraceError(Fault(found.plan.endpoint_id, "is gone", "pulumi refresh, then pulumi up"))
@@ -280,7 +282,7 @@ def bill(
     beside them and are in no budget here.
     """
     naming, region, found = _given(stack)
-    api, _ = clients(naming, found, region=region, transport=_transport())
+    api, _ = _clients(naming, found, region)
     now, endpoint = datetime.now(UTC), found.plan.endpoint_id
     records = api.billing(start=now - timedelta(days=days), end=now, endpoint_id=endpoint)
     count, hours = counted(S3Store(found.bucket, region).load()[0]), []
@@ -420,7 +422,7 @@ def _fill(parameter: str, what: str, region: str, stack: str) -> None:
 
 def _reader(stack: str) -> Reader:
     naming, region, found = _given(stack)
-    _, jobs = clients(naming, found, region=region, transport=_transport())
+    _, jobs = _clients(naming, found, region)
     return Reader(jobs, load(), found.policy.cold_start_seconds, found.policy.zone)
 
 
@@ -444,6 +446,13 @@ def _ask(
             found = ask(at_work.append)
         except KeyboardInterrupt:
             _goes_on(stack, at_work[-1])
+        except RunPodError as error:
+            if not at_work[-1]:
+                raise
+            # It may be at work and paid for: whoever is told only of the failure would send it a second time.
+            goes_on = f"Job {at_work[-1]} goes on without us; ask again: {_again(stack, at_work[-1])}"
+            faults = (replace(each, remedy=f"{each.remedy}. {goes_on}") for each in error.faults)
+            raise TerraceError(*faults) from None
     if isinstance(found, Answered):
         _print(found, what, stack, output)
         return
@@ -487,6 +496,11 @@ def _transport() -> HttpxTransport:
 
 def _api(naming: Naming, region: str) -> RunPod:
     return RunPod(Caller(_transport(), find_key(naming.parameter(*KEY_PARAMETER), region=region)))
+
+
+def _clients(naming: Naming, found: Given, region: str) -> tuple[RunPod, Jobs]:
+    """Both APIs for a person, who would try again by hand what passes by itself."""
+    return clients(naming, found, region=region, transport=_transport(), patience=Patience())
 
 
 def _given(stack: str) -> tuple[Naming, str, Given]:

@@ -423,7 +423,7 @@ def _say_what_is_not_verified(parameter: str, region: str) -> None:
 
 
 def budget_falls_short(settings: GpuSettings, now: datetime) -> str:
-    """Why the month's budget cannot carry `active` until its last day (the controller then runs `flex`), or nothing."""
+    """Why the month's budget cannot carry `active` until its last day, or nothing. The controller runs flex then."""
     if settings.mode is not Wanted.ACTIVE or settings.active_until is None:
         return ""
     end = datetime.combine(settings.active_until, time.min, UTC) + timedelta(days=1)

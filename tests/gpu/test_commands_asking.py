@@ -13,8 +13,10 @@ from moto import mock_aws
 from typer.testing import CliRunner, Result
 
 from embedded.runpod import pictures, samples
+from embedded.runpod.faults import FaultName
 from embedded.runpod.model import Endpoint
 from embedded.runpod.server import RunPodServer
+from infra.clients.calling import ONCE
 from infra.clients.runpod_jobs import Jobs
 from infra.clients.runpod_key import KEY_PARAMETER, UNSET
 from ops.talk import Exit
@@ -143,6 +145,24 @@ def test_ctrl_c_while_a_receipt_is_waited_for_says_how_to_ask_again_and_sends_no
     job = ended.stderr.split(HINT)[1].split()[0]
     assert typed(script, "job", job, "--wait").exit_code == Exit.DONE
     assert sent(served) == 1
+
+
+def test_a_server_that_fails_once_while_a_receipt_is_waited_for_does_not_end_the_wait(
+    stack: tuple[Any, RunPodServer], photo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, served = stack
+    path = f"/v2/{served.double.endpoints[0].id}/status"
+    served.double.faults.plan(FaultName.SERVER_ERROR, method="GET", path=path)
+    read = typed(script, "invoke", photo, "--wait")
+    assert (read.exit_code, served.double.faults.struck) == (Exit.DONE, [FaultName.SERVER_ERROR]), read.stderr
+    # One that fails for longer than our patience leaves a job that is paid for: its id is said.
+    monkeypatch.setattr(script, "Patience", lambda: ONCE)
+    served.double.faults.plan(FaultName.SERVER_ERROR, method="GET", path=path)
+    ended = typed(script, "invoke", photo, "--wait")
+    assert (ended.exit_code, "500" in ended.stderr) == (Exit.FAILED, True)
+    job = " ".join(ended.stderr.split()).split(HINT)[1].split()[0]
+    assert typed(script, "job", job, "--wait").exit_code == Exit.DONE
+    assert sent(served) == 2
 
 
 def test_a_job_is_cancelled_once_and_one_that_is_unknown_or_ended_is_said_to_be(

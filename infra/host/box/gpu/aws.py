@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from infra.clients.calling import ONCE, Caller
+from infra.clients.calling import ONCE, Caller, Patience
 from infra.clients.over_urllib import UrllibTransport
 from infra.clients.runpod import RunPod
 from infra.clients.runpod_jobs import Jobs
@@ -70,11 +70,19 @@ def given(naming: Naming, *, region: str) -> Given:
 
 
 def clients(
-    naming: Naming, given: Given, *, region: str, transport: Transport | None = None
+    naming: Naming,
+    given: Given,
+    *,
+    region: str,
+    transport: Transport | None = None,
+    patience: Patience = ONCE,
 ) -> tuple[RunPod, Jobs]:
-    """Both APIs by the stack's key; each call is tried once, for the next round is the retry."""
+    """Both APIs by the stack's key.
+
+    By default a call is tried once: a controller's next round is the retry, a person has none.
+    """
     key = find_key(naming.parameter(*KEY_PARAMETER), region=region)
-    caller = Caller(transport or UrllibTransport(), key, ONCE)
+    caller = Caller(transport or UrllibTransport(), key, patience)
     api = RunPod(caller)
     return api, Jobs(caller, api.beside(given.jobs_url))
 
