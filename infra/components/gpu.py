@@ -131,7 +131,7 @@ class EndpointProvider(ResourceProvider):
                         "Take it out of the state and make it anew: pulumi refresh, then pulumi up",
                     )
                 )
-            changed = _differs(_olds, _news, "envelope") or _differs(_olds, _news, "secrets")
+            changed = _differs(_olds, _news, "secrets")
             return UpdateResult(session.outputs(session.settle(endpoint, fresh=changed)))
 
     @_refusing
@@ -194,7 +194,7 @@ class _Session:
             raise
 
     def settle(self, endpoint: Endpoint, *, fresh: bool) -> Endpoint:
-        """The endpoint as it is wanted. `fresh`: also workers inside the envelope are set anew, and secrets sent."""
+        """The endpoint as it is wanted. `fresh`: secrets that differ are sent too."""
         registry = self.registry()
         differences = bodies.compare(self.spec, endpoint.body, secrets=self.secret_names, registry=registry)
         secrets = self.secrets()
@@ -205,8 +205,9 @@ class _Session:
             and any(endpoint.body.get("env", {}).get(name) != value for name, value in secrets.items())
         ):
             body["env"] = {**self.spec["env"], **secrets}
-        if workers := self._workers_to_send(endpoint, fresh=fresh):
-            body["workers"] = workers
+        # Inside the envelope, a closed endpoint too, they are the controller's: a changed one reaches it by its plan.
+        if outside := bodies.outside(self.envelope, endpoint.body):
+            body["workers"] = self.envelope.clamped(outside).as_body()
         if "gpu" in body:
             self._refuse_other_cards()
         if body:
@@ -282,13 +283,6 @@ class _Session:
         if said := bodies.other_cards(self.spec, listed):
             remedy = "Change gpu in runpod/endpoint.yaml, and POOLS in infra/core/gpu/platform.py"
             raise TerraceError(*(Fault("RunPod's catalogue", each, remedy) for each in said))
-
-    def _workers_to_send(self, endpoint: Endpoint, *, fresh: bool) -> Props | None:
-        outside = bodies.outside(self.envelope, endpoint.body)
-        if outside is None and not fresh:
-            return None
-        first = self.envelope.first()
-        return None if first == endpoint.workers else first.as_body()
 
     def _read_back(self, endpoint_id: str) -> Endpoint:
         found = self.api.endpoint(endpoint_id)

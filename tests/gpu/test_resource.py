@@ -176,6 +176,25 @@ def test_an_edit_outside_the_envelope_is_drift_and_is_put_right(served: RunPodSe
     assert served.double.endpoints[0].most == 2
 
 
+@pytest.mark.parametrize(
+    ("live", "wanted", "most", "left"),
+    [
+        ((0, 0), Wanted.ACTIVE, 2, (0, 0)),
+        ((1, 2), Wanted.FLEX, 2, (1, 2)),
+        ((2, 2), Wanted.AUTO, 1, (1, 1)),
+    ],
+    ids=["what is closed stays closed", "inside nothing is sent", "outside its nearest edge is"],
+)
+def test_a_changed_envelope_leaves_to_the_controller_what_lies_inside_it(
+    served: RunPodServer, live: tuple[int, int], wanted: Wanted, most: int, left: tuple[int, int]
+) -> None:
+    id_, outs = made(inputs(Wanted.AUTO))
+    endpoint = served.double.endpoints[0]
+    endpoint.body["workers"] = {"min": live[0], "max": live[1], "idleTimeout": 900}
+    PROVIDER.update(id_, outs, inputs(wanted, most))
+    assert endpoint.body["workers"] == {"min": left[0], "max": left[1], "idleTimeout": 900}
+
+
 def test_drift_of_the_definition_is_seen_by_a_refresh(served: RunPodServer) -> None:
     id_, outs = made()
     served.double.endpoints[0].body["env"]["MAX_MODEL_LEN"] = "128000"
