@@ -362,6 +362,7 @@ class Gpu(Component):
         self.endpoint_id, self.jobs_url = endpoint.endpoint_id, endpoint.jobs_url
         plan = {
             "envelope": envelope.as_data(),
+            "cards": bodies.cards(definition).as_data(),
             "budgetUsd": str(settings.budget_usd),
             "activeUntil": settings.active_until.isoformat() if settings.active_until else "",
             "jobTimeoutSeconds": definition.execution_timeout_seconds,

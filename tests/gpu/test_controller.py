@@ -276,6 +276,18 @@ def test_a_wiped_exclusion_is_restored_after_the_controllers_own_patch(auto: Des
     assert len(auto.platform.body["gpu"]["excludedTypes"]) == 2
 
 
+def test_an_exclusion_that_was_wiped_unseen_is_restored_by_a_later_round_that_changes_nothing_else(
+    auto: Desk,
+) -> None:
+    auto.rounds(2)
+    auto.platform.body["gpu"]["excludedTypes"] = []
+    (found,) = auto.rounds(1)
+    assert not found.changed
+    assert len(auto.platform.body["gpu"]["excludedTypes"]) == 2
+    assert auto.platform.body["gpu"]["minCudaVersion"] == "13.0"
+    assert [each["event"] for each in auto.controller.journal.read()][-2:] == ["will repair", "repaired"]
+
+
 def test_of_two_boxes_one_leads_and_the_other_takes_over_when_it_falls_silent(auto: Desk) -> None:
     other = replace(auto.controller, holder="box-2")
     assert auto.rounds(1)[0].role == "leader"

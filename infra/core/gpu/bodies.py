@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from infra.core.gpu.cards import Cards
 from infra.core.gpu.definition import Definition
 from infra.core.gpu.modes import Envelope, Workers
 from infra.core.gpu.platform import POOLS, EndpointType, Scaler
@@ -64,6 +65,12 @@ class Difference:
 
     def __str__(self) -> str:
         return f"{self.path}: {self.live!r} -> {self.wanted!r}"
+
+
+def cards(definition: Definition) -> Cards:
+    """Those of the definition."""
+    gpu = definition.gpu
+    return Cards(gpu.type, (gpu.pool,), tuple(sorted(gpu.excluded_types)), gpu.min_cuda or "")
 
 
 def spec(definition: Definition, *, name: str) -> Body:

@@ -15,6 +15,7 @@ from infra.clients.runpod_key import KEY_PARAMETER, find_key, read_parameter
 from infra.clients.transport import Transport
 from infra.core import metrics
 from infra.core.errors import Fault, TerraceError
+from infra.core.gpu.cards import Cards
 from infra.core.gpu.modes import Envelope
 from infra.core.gpu.policy import Policy, read_policy
 from infra.core.naming import Naming
@@ -65,6 +66,7 @@ def given(naming: Naming, *, region: str) -> Given:
         float(data["budgetUsd"]),
         float(data["jobTimeoutSeconds"]),
         active_until=until,
+        cards=Cards.from_data(data["cards"]) if data.get("cards") else None,
     )
     return Given(plan, read_policy(data["policy"]), found["jobs-url"], data["bucket"])
 
