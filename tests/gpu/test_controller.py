@@ -12,16 +12,17 @@ from embedded.runpod.faults import FaultName
 from infra.clients.calling import UnauthorizedError
 from infra.clients.runpod_jobs import JobPolicy
 from infra.core.errors import TerraceError
+from infra.core.gpu.bodies import cards
 from infra.core.gpu.decide import Bounds, Finding, Observation, Override, State, decide
 from infra.core.gpu.definition import load_policy
 from infra.core.gpu.modes import Mode, Wanted, Workers
-from infra.core.gpu.platform import BURST_WORKERS
+from infra.core.gpu.platform import BURST_WORKERS, Stock, WorkerStatus
 from infra.core.gpu.policy import Window, overshoot_usd
 from infra.host.box.gpu.controller import Controller
 from infra.host.box.gpu.record import ConflictError, Document, FileStore, Journal, take_override
 
 from .desk import DAY, Board, Desk, desk
-from .support import NOW, envelope
+from .support import NOW, definition, envelope
 
 BOUND_USD = overshoot_usd(
     most_workers=2,
@@ -194,6 +195,31 @@ def test_without_stock_nothing_is_flipped_up(tmp_path: Path) -> None:
     rounds = made.rounds(10)
     assert any(each.decision and Finding.NO_STOCK in each.decision.findings for each in rounds)
     assert made.live.least == 0
+
+
+@pytest.mark.parametrize(
+    ("level", "cuda", "rounds"),
+    [
+        (Stock.HIGH, [("12.8", True), ("13.0", False)], 1),
+        (Stock.HIGH, [("12.8", True)], 1),
+        (Stock.HIGH, [("13.1", True)], 3),
+        (Stock.LOW, [], 3),
+        (Stock.NONE, [("13.0", True)], 1),
+    ],
+)
+def test_throttled_workers_without_a_host_of_their_cuda_are_a_finding_at_once_and_others_after_some_rounds(
+    level: Stock, cuda: list[tuple[str, bool]], rounds: int
+) -> None:
+    policy, state, took = load_policy(), State(), 0
+    stock = cards(definition()).stock(level, cuda)
+    for took in range(1, 9):
+        now = NOW + 60 * took
+        seen = Observation(now, Workers(0, 2, 60), {WorkerStatus.THROTTLED: 1}, 3, 0, 0, 0, 0.0, stock=stock)
+        decision = decide(state, seen, policy, Bounds(envelope(), 50.0, 1e6, 1e6, 300.0), now)
+        state = State.from_data(decision.state.as_data())
+        if Finding.NO_STOCK in decision.findings:
+            break
+    assert took == rounds
 
 
 def test_a_crash_loop_is_closed_before_it_bills_on_and_on(auto: Desk) -> None:

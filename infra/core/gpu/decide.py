@@ -121,6 +121,7 @@ class State:
     rates: tuple[float, ...] = field(default=(-1.0,) * SLOTS)
     recent: float = 0.0
     unhealthy_windows: int = 0
+    without_card_windows: int = 0
     starting_since: float | None = None
     """Since when workers have been starting while none was ready."""
     bounces: tuple[float, ...] = ()
@@ -279,7 +280,9 @@ def _health(state: State, seen: Observation, policy: Policy, findings: list[Find
     throttled, unhealthy = (
         seen.states.get(each, 0) for each in (WorkerStatus.THROTTLED, WorkerStatus.UNHEALTHY)
     )
-    if throttled and not seen.ready and seen.stock in (None, Stock.NONE):
+    # The catalogue may call a card free that this endpoint does not get: then the rounds without one say so.
+    without = state.without_card_windows + 1 if throttled and not seen.ready else 0
+    if without and (seen.stock in (None, Stock.NONE) or without >= policy.unhealthy_windows):
         findings.append(Finding.NO_STOCK)
     # Between two crashes a worker looks as if it were starting: only a ready one, or none at all, is health.
     healthy = bool(seen.ready) or not any(seen.states.values())
@@ -296,6 +299,7 @@ def _health(state: State, seen: Observation, policy: Policy, findings: list[Find
     return replace(
         state,
         unhealthy_windows=sick,
+        without_card_windows=without,
         starting_since=since,
         last_failed=seen.failed if counted or failed < 0 else state.last_failed,
         last_completed=seen.completed,

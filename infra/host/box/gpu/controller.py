@@ -244,9 +244,10 @@ class Controller:
         for worker in workers:
             states[worker.status] = states.get(worker.status, 0) + 1
         stock: Stock | None = None
-        if states.get(WorkerStatus.THROTTLED):
-            card = "" if self.plan.cards is None else self.plan.cards.type
-            stock = {each.id: each.stock for each in self.api.gpu_types()}.get(card)
+        if (cards := self.plan.cards) is not None and states.get(WorkerStatus.THROTTLED):
+            for each in self.api.gpu_types():
+                if each.id == cards.type:
+                    stock = cards.stock(each.stock, each.cuda)
         return Observation(
             at=now,
             workers=endpoint.workers,
