@@ -118,7 +118,10 @@ def plan(*, output: Out = Output.TABLE) -> None:
 @app.command()
 @command
 def mode(
-    wanted: Annotated[str, typer.Argument(help="flex, soft, active or closed; auto ends an override")],
+    wanted: Annotated[
+        str,
+        typer.Argument(help="flex, soft, active or closed; auto ends an override, and a rest after failures"),
+    ],
     *,
     hours: Annotated[float, typer.Option(help="how long it holds, up to 336")] = 4.0,
     reason: Annotated[str, typer.Option(help="why; it is kept in the journal")] = "",
@@ -137,7 +140,9 @@ def mode(
             raise typer.BadParameter("--reason is missing: somebody will ask why")
         chosen = Override(Mode(wanted), time.time() + hours * 3600, getpass.getuser(), reason)
     naming, region, found = _given(stack)
-    what = "end the override" if chosen is None else f"keep {wanted} for {hours:g} h"
+    what = (
+        "end the override, and a rest after failures" if chosen is None else f"keep {wanted} for {hours:g} h"
+    )
     confirm(f"Endpoint {found.plan.endpoint_id} of {naming.prefix}: {what}?", yes=yes)
     take_override(S3Store(found.bucket, region), chosen)
     err.print(f"{naming.prefix}: {what}; the controller acts at its next round", markup=False)

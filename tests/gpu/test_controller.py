@@ -232,6 +232,18 @@ def test_a_crash_loop_is_closed_before_it_bills_on_and_on(auto: Desk) -> None:
     assert "crash" in "".join(str(each) for each in auto.controller.journal.read())
 
 
+def test_whoever_has_looked_into_a_crash_loop_ends_its_rest_by_mode_auto(auto: Desk) -> None:
+    auto.platform.crashing = True
+    auto.send(1)
+    auto.rounds(30)
+    auto.platform.crashing = False
+    assert (auto.rounds(5)[-1].said.startswith("closed for another"), auto.live.most) == (True, 0)
+    take_override(auto.controller.store, None)
+    auto.rounds(5)
+    assert auto.live.most == 2
+    assert auto.platform.completed == 1
+
+
 def test_an_image_that_cannot_be_pulled_ends_closed_too(auto: Desk) -> None:
     auto.rounds(2)
     auto.bench.double.habits.bad_images.add(auto.platform.body["image"])
