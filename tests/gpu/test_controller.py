@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from infra.clients.calling import UnauthorizedError
 from infra.clients.runpod_jobs import JobPolicy
 from infra.core.errors import TerraceError
 from infra.core.gpu.bodies import cards
-from infra.core.gpu.decide import Bounds, Finding, Observation, Override, State, decide
+from infra.core.gpu.decide import Bounds, Decision, Finding, Observation, Override, State, decide
 from infra.core.gpu.definition import load_policy
 from infra.core.gpu.modes import Mode, Wanted, Workers
 from infra.core.gpu.platform import BURST_WORKERS, Stock, WorkerStatus
@@ -277,6 +278,31 @@ def test_a_dead_engine_is_thrown_away_and_a_new_one_does_the_work(auto: Desk) ->
     auto.send(4)
     auto.rounds(6)
     assert endpoint.completed == done + 4
+
+
+def looked(counts: list[tuple[int, int]]) -> list[Decision]:
+    """What is decided of two ready workers, minute by minute, by what has failed and completed in each."""
+    policy, state, failed, completed, found = load_policy(), State(), 0, 0, []
+    for minute, (more_failed, more_completed) in enumerate(counts):
+        failed, completed, now = failed + more_failed, completed + more_completed, NOW + 60 * minute
+        seen = Observation(now, Workers(0, 2, 60), {WorkerStatus.RUNNING: 2}, 0, 1, completed, failed, 1.0)
+        found.append(decide(state, seen, policy, Bounds(envelope(), 50.0, 1e6, 1e6, 300.0), now))
+        state = State.from_data(json.loads(json.dumps(found[-1].state.as_data())))
+    return found
+
+
+def test_a_dead_engine_beside_a_sound_one_is_found_and_what_the_sound_one_does_is_not_killed() -> None:
+    found = looked([(0, 0), (0, 8), (9, 4), (9, 4), (9, 4), (9, 0), (9, 4), (9, 4)])
+    assert [Finding.ONE_DEAD_ENGINE in each.findings for each in found] == [False] * 3 + [True] + [False] * 4
+    assert {each.workers for each in found[3:7]} == {Workers(0, 2, 1)}
+    # Rests while it is drained, so one event is one bounce, and ends by itself.
+    assert {each.mode for each in found[3:]} == {Mode.CLOSED}
+    assert len(found[-1].state.bounces) == 1
+
+
+@pytest.mark.parametrize("counts", [[(1, 20)] * 9, [(3, 4)] * 9, [(2, 0), (0, 1)] * 5])
+def test_failures_that_are_the_fewer_or_few_are_no_dead_engine(counts: list[tuple[int, int]]) -> None:
+    assert {each.mode for each in looked(counts)} <= {Mode.FLEX, Mode.SOFT, Mode.ACTIVE}
 
 
 def test_what_the_platform_lowered_after_quiet_days_is_restored(auto: Desk) -> None:
