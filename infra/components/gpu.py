@@ -25,7 +25,7 @@ from pulumi.dynamic import (
 )
 from pulumi_aws import ssm
 
-from infra.clients.calling import Caller, LostAnswerError
+from infra.clients.calling import Caller, ForbiddenError, LostAnswerError
 from infra.clients.over_httpx import HttpxTransport
 from infra.clients.runpod import RunPod
 from infra.clients.runpod_key import KEY_PARAMETER, find_key, read_parameter
@@ -279,7 +279,14 @@ class _Session:
 
     def _refuse_other_cards(self) -> None:
         """A pool may have changed since its cards were written down: "L4" must mean L4."""
-        listed = {each.id: each.pool for each in self.api.gpu_types()}
+        try:
+            listed = {each.id: each.pool for each in self.api.gpu_types()}
+        except ForbiddenError:
+            pulumi.log.warn(
+                f"This RunPod key may not read the catalogue: nobody has looked whether {self.spec['gpu']['pools']} "
+                f"still hold the cards of infra/core/gpu/platform.py"
+            )
+            return
         if said := bodies.other_cards(self.spec, listed):
             remedy = "Change gpu in runpod/endpoint.yaml, and POOLS in infra/core/gpu/platform.py"
             raise TerraceError(*(Fault("RunPod's catalogue", each, remedy) for each in said))

@@ -223,6 +223,16 @@ def test_throttled_workers_without_a_host_of_their_cuda_are_a_finding_at_once_an
     assert took == rounds
 
 
+def test_a_key_that_may_not_read_the_catalogue_leads_on_without_cards(tmp_path: Path) -> None:
+    made = desk(tmp_path, stock={"NVIDIA L4": "NONE"})
+    made.send(3)
+    made.bench.double.faults.plan(FaultName.FORBIDDEN, path="/v2/catalog", times=9)
+    found = made.rounds(4)[-1].decision
+    assert made.bench.double.faults.struck
+    assert found is not None
+    assert Finding.NO_STOCK in found.findings
+
+
 def test_a_crash_loop_is_closed_before_it_bills_on_and_on(auto: Desk) -> None:
     auto.rounds(2)
     auto.platform.crashing = True

@@ -113,6 +113,15 @@ def test_where_a_pool_holds_other_cards_than_were_written_down_nothing_is_made_o
     assert served.double.endpoints == []
 
 
+def test_a_key_that_may_not_read_the_catalogue_makes_the_endpoint_and_says_what_nobody_looked_at(
+    served: RunPodServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served.double.faults.plan(FaultName.FORBIDDEN, path="/v2/catalog")
+    made()
+    assert len(served.double.endpoints) == 1
+    assert "may not read the catalogue" in capsys.readouterr().err
+
+
 def test_two_of_a_name_are_refused_with_their_ids(served: RunPodServer) -> None:
     first, _ = made()
     twin = served.double.endpoints[0]

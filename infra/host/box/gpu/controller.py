@@ -245,9 +245,12 @@ class Controller:
             states[worker.status] = states.get(worker.status, 0) + 1
         stock: Stock | None = None
         if (cards := self.plan.cards) is not None and states.get(WorkerStatus.THROTTLED):
-            for each in self.api.gpu_types():
-                if each.id == cards.type:
-                    stock = cards.stock(each.stock, each.cuda)
+            try:
+                for each in self.api.gpu_types():
+                    if each.id == cards.type:
+                        stock = cards.stock(each.stock, each.cuda)
+            except ForbiddenError:
+                stock = None  # a key that may lead the endpoint and not read the catalogue: nothing is known
         return Observation(
             at=now,
             workers=endpoint.workers,
