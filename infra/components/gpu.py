@@ -236,8 +236,24 @@ class _Session:
             "spec": bodies.standing(self.spec, endpoint.body, secrets=self.secret_names),
             "jobs_url": endpoint.jobs_url,
             "endpoint_id": endpoint.id,
-            "amiss": "; ".join([*amiss, *(f"env lacks {name}" for name in lost)]),
+            "amiss": "; ".join(
+                [*amiss, *(f"env lacks {name}" for name in lost), *self._other_registry(endpoint)]
+            ),
         }
+
+    def _other_registry(self, endpoint: Endpoint) -> list[str]:
+        """That the endpoint pulls its image with another credential than the one named, or nothing.
+
+        The state holds the name and the platform the id of the moment, so the spec cannot tell.
+        """
+        name, live = self.props.get("registry") or "", endpoint.body.get("registry")
+        if not name and not live:
+            return []
+        names = {each.id: each.name for each in self.api.registries()}
+        wanted = next((id_ for id_, each in names.items() if each == name), None) if name else None
+        if wanted is not None and wanted == live:
+            return []
+        return [f"registry: {names.get(live, live) if live else 'none'} for {name or 'none'}"]
 
     def secrets(self) -> dict[str, str]:
         """The values of secret variables, from their parameters.

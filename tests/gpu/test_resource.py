@@ -204,6 +204,35 @@ def test_a_changed_envelope_leaves_to_the_controller_what_lies_inside_it(
     assert endpoint.body["workers"] == {"min": left[0], "max": left[1], "idleTimeout": 900}
 
 
+@pytest.mark.parametrize("edit", ["another", "none", "gone"])
+def test_a_registry_credential_that_was_changed_in_the_console_is_drift_and_is_put_right(
+    served: RunPodServer, edit: str
+) -> None:
+    control = served.double.control
+    ids = [
+        control.answer("POST", ["registries"], {}, {"name": name, "username": "u", "password": "p"})[1]["id"]
+        for name in ("ours", "theirs")
+    ]
+    props = {**inputs(), "registry": "ours"}
+    id_, outs = made(props)
+    body = served.double.endpoints[0].body
+    assert (body["registry"], outs["amiss"]) == (ids[0], "")
+    if edit == "gone":
+        del control.registries[ids[0]]
+    else:
+        body["registry"] = ids[1] if edit == "another" else None
+    read = PROVIDER.read(id_, outs)
+    assert read.outs is not None
+    assert read.outs["amiss"].startswith("registry: ")
+    assert PROVIDER.diff(id_, read.outs, props).changes is True
+    if edit == "gone":
+        with pytest.raises(TerraceError, match="registry NAME USER"):
+            PROVIDER.update(id_, read.outs, props)
+        return
+    PROVIDER.update(id_, read.outs, props)
+    assert served.double.endpoints[0].body["registry"] == ids[0]
+
+
 def test_drift_of_the_definition_is_seen_by_a_refresh(served: RunPodServer) -> None:
     id_, outs = made()
     served.double.endpoints[0].body["env"]["MAX_MODEL_LEN"] = "128000"
