@@ -23,6 +23,7 @@ from infra.clients.runpod import RunPod
 from infra.clients.runpod_jobs import Jobs
 from infra.clients.runpod_key import KEY_PARAMETER, find_key
 from infra.core.errors import Fault, TerraceError
+from infra.core.gpu import bodies
 from infra.core.gpu.decide import Override
 from infra.core.gpu.definition import FILE, load, load_policy
 from infra.core.gpu.modes import Mode
@@ -70,14 +71,25 @@ Out = Annotated[Output, typer.Option("--output", "-o", help="how data is printed
 @app.command()
 @command
 def status(*, stack: Stack = "dev", output: Out = Output.TABLE) -> None:
-    """Say how the endpoint stands: workers, queue, mode, lease, money."""
+    """Say how the endpoint stands: workers, queue, mode, lease, money, and where it differs from what is defined.
+
+    A difference says what it asks for: scale-only takes hold at once, placement as workers are replaced, a release
+    replaces them all, a replacement makes another endpoint. Pulumi brings it about: pulumi refresh, then pulumi up.
+    """
     naming, region, found = _given(stack)
     api, jobs = _clients(naming, found, region)
     endpoint = api.endpoint(found.plan.endpoint_id)
     if endpoint is None:
         raise TerraceError(Fault(found.plan.endpoint_id, "is gone", "pulumi refresh, then pulumi up"))
     health, document = jobs.health(), S3Store(found.bucket, region).load()[0]
-    workers = api.workers(endpoint.id)
+    workers, definition = api.workers(endpoint.id), load()
+    differences = bodies.differences(
+        definition,
+        found.plan.envelope,
+        endpoint.body,
+        name=naming.physical(definition.name),
+        registries={each.name: each.id for each in api.registries()} if definition.registry else {},
+    )
     data: dict[str, Any] = {
         "endpoint": endpoint.id,
         "name": endpoint.name,
@@ -96,6 +108,7 @@ def status(*, stack: Stack = "dev", output: Out = Output.TABLE) -> None:
         else f"{document.override.mode}: {document.override.reason}",
         "month_usd": round(document.money.usd, 4),
         "budget_usd": found.plan.budget_usd,
+        "differences": [each.said for each in differences],
     }
     show(data, table(("", ""), [(name, _plain(value)) for name, value in data.items()]), output)
 

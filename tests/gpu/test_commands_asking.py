@@ -187,6 +187,23 @@ def test_a_job_is_cancelled_once_and_one_that_is_unknown_or_ended_is_said_to_be(
         assert "knows no such job" in unknown.stderr
 
 
+def test_status_says_where_the_endpoint_differs_and_what_each_difference_asks_for(
+    stack: tuple[Any, RunPodServer],
+) -> None:
+    script, served = stack
+    assert json.loads(typed(script, "status", "-o", "json").stdout)["differences"] == []
+    body = served.double.endpoints[0].body
+    body["timeout"], body["dataCenterIds"] = 1000, ["EU-RO-1"]
+    body["env"]["MAX_MODEL_LEN"], body["workers"] = "128000", {"min": 0, "max": 5, "idleTimeout": 60}
+    found = typed(script, "status", "-o", "json")
+    assert json.loads(found.stdout)["differences"] == [
+        "release: env.MAX_MODEL_LEN: '128000' -> '8192'",
+        "scale-only: timeout: 1000 -> 300000",
+        "placement: dataCenterIds: ['EU-RO-1'] -> []",
+        "scale-only: workers: 'min 0, max 5, idle 60 s' -> 'min 0, max 2, idle 60 s'",
+    ]
+
+
 def test_an_endpoint_that_stands_already_is_renamed_once_and_only_after_a_yes(
     stack: tuple[Any, RunPodServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
