@@ -237,7 +237,8 @@ GPU_WORKERS = {
     state: _gpu(f"gpu_workers_{state}", _COUNT)
     for state in ("idle", "running", "initializing", "throttled", "unhealthy")
 }
-GPU_SPEND = _gpu("gpu_spend_percent", _PERCENT)
+# At 100 the endpoint is closed: only what is under way then goes beyond it.
+GPU_SPEND = _gpu("gpu_spend_percent", _PERCENT, highest=101)
 GPU_BLIND = _gpu("gpu_controller_blind", _COUNT, highest=1)
 GPU_FINDINGS = _gpu("gpu_findings", _COUNT)
 BUDGET_USED = Metric(
