@@ -251,6 +251,29 @@ def test_every_objective_has_the_whole_set_of_windows_or_it_is_said_why_not(fact
         assert bool(said) == (made != whole), (objective, made, said)
 
 
+def test_the_expected_mean_stays_below_what_warns_and_falls_on_no_rung() -> None:
+    (requests,) = [row for row in TABLE if row.metric is metrics.REQUESTS]
+    warns = requests.levels[0].value
+    assert isinstance(warns, Decimal)
+    for objective in ("availability", "latency", "model"):
+        means = [slo.expected_rps(Facts(shape(stage)), objective) for stage in STAGES]
+        assert means == sorted(means)
+        assert max(means) < warns * requests.scale
+    assert slo.expected_rps(SETS[0], "model") < slo.expected_rps(SETS[0])
+
+
+def test_where_even_three_days_are_too_short_for_the_models_requests_it_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    facts = Facts(shape(find("single-8g")), gpu=True)
+    assert not [note for note in alarm_set(facts).notes if "even 3d" in note]
+    monkeypatch.setattr(slo, "_RECEIPTS_A_DAY", Decimal(100))
+    assert [note for note in alarm_set(facts).notes if "even 3d" in note] == [
+        "model: even 3d at 1 would see 300 requests at the stage's expected mean of 0.0012 a second, too few: "
+        "it speaks with more of them only"
+    ]
+
+
 def test_every_review_speaks_in_the_composite_and_every_page_of_a_dead_service_in_the_other() -> None:
     review, down = SINGLE.composites
     reviews = {alarm.name for alarm in SINGLE.alarms if alarm.severity is Severity.REVIEW}
