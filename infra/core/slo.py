@@ -30,8 +30,8 @@ _SECONDS = {"m": 60, "h": 3_600, "d": 86_400}
 WINDOWS = ("5m", "30m", "1h", "6h", "1d", "3d")
 
 # Expected means of requests a second: assumptions until `scripts/watch.py` has measured them. The document's peak is
-# 0.17 at 60 daily users (its section E.3.3); a third of a peak is a day's mean. Of its 600 requests a day (E.1) all may
-# be receipts.
+# 0.17 at 60 daily users (its section E.3.3); a third of a peak is a day's mean. Of its 600 requests a day (E.1) all
+# may be receipts.
 _DOCUMENT_PEAK = Decimal("0.17")
 _DOCUMENT_USERS = Decimal(60)
 _MEAN_OF_PEAK = Decimal(3)
@@ -96,8 +96,8 @@ def expected_rps(facts: Facts, objective: str = "availability") -> Decimal:
     """The mean of requests a second that an objective is expected to count at a stage (an assumption: see above).
 
     By the fewest users that a stage is climbed to for: within Option A a rung follows for memory or credits, with no
-    user more; beyond it, those with whom the row `daily-users` leaves Option A. Rather too few than too many: a window
-    that is longer than need be speaks later, one that traffic cannot fill never.
+    user more; beyond it, those with whom the row `daily-users` leaves Option A. Rather too few than too many: a
+    window that is longer than need be speaks later, one that traffic cannot fill never.
     """
     from infra.core.thresholds import TABLE, Severity
 
