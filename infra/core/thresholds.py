@@ -76,6 +76,7 @@ class Threshold:
 
     `ratio_of`: the value is 100 × metric / that metric, 0 with fewer than `least_events` of `metric`. `applies` says
     for which stack (and box) the row stands. `warm_up_minutes` after creation or a change no state is told.
+    `missing`: without data an alarm stays as it is (docs/adr/0053), unless silence itself is news or health.
     `reviews`: ALARM speaks for the next stage; `down`: it says that the service is down.
     """
 
@@ -87,7 +88,7 @@ class Threshold:
     levels: tuple[Level, ...]
     means: str
     above: bool = True
-    missing: Missing = "missing"
+    missing: Missing = "ignore"
     ratio_of: Metric | None = None
     least_events: int = 0
     unit: str = "%"

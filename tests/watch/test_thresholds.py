@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -109,12 +110,31 @@ def test_cloudwatch_takes_every_window(facts: Facts) -> None:
 
 
 EVERY = {
-    alarm.name: alarm
+    alarm: facts
     for facts in SETS
     for alarm in alarm_set(facts).alarms
     # The two boxes of B and C are watched by the same rows as the single one.
     if alarm.subject not in ("frontend-private", "backend-private", "backend-public")
 }
+"""Every definition of every stage, and a stack that has it: of one name there are several, by what stands."""
+
+
+def most_credits(facts: Facts) -> float:
+    return max(box.instance.most_credits for box in facts.shape.boxes)
+
+
+DEPENDENT: dict[Metric, Callable[[Facts], float]] = {
+    metrics.CREDITS: most_credits,
+    metrics.DB_CONNECTIONS: lambda facts: float(facts.database_connections),
+}
+"""What bounds a metric that depends on what stands."""
+
+
+def highest(metric: Metric, facts: Facts) -> float:
+    """The highest that a machine can produce; where nothing bounds it, as time or load, far beyond any row."""
+    if metric in DEPENDENT:
+        return DEPENDENT[metric](facts)
+    return metric.highest if metric.highest is not None else 1e12
 
 
 def extremes(alarm: Alarm) -> dict[str, float]:
@@ -122,17 +142,14 @@ def extremes(alarm: Alarm) -> dict[str, float]:
     lowest = "Less" in alarm.comparison
     found = {}
     for part in alarm.parts:
-        metric = part.metric
-        highest = metric.highest if metric.highest is not None else 1e12
-        found[part.id] = metric.lowest if lowest else highest
+        found[part.id] = part.metric.lowest if lowest else highest(part.metric, EVERY[alarm])
     if alarm.expression:  # as many bad events as events; or every answer slower than any bound
         found = {"m1": 1000.0, "m2": 1000.0}
     return found
 
 
-@pytest.mark.parametrize("name", sorted(EVERY))
-def test_every_alarm_can_be_reached_by_a_series_that_the_machine_can_produce(name: str) -> None:
-    alarm = EVERY[name]
+@pytest.mark.parametrize("alarm", EVERY, ids=lambda alarm: alarm.name)
+def test_every_alarm_can_be_reached_by_a_series_that_the_machine_can_produce(alarm: Alarm) -> None:
     evaluator = Evaluator()
     evaluator.put(
         metric_alarm(metric_call(alarm, "terrace", "dev", WATCHED) | {"WarmUpConfiguration": {}}), MONDAY
@@ -153,15 +170,15 @@ def test_every_alarm_can_be_reached_by_a_series_that_the_machine_can_produce(nam
     assert State.ALARM in states
 
 
-@pytest.mark.parametrize("name", sorted(EVERY))
-def test_every_alarm_is_quiet_over_a_healthy_series(name: str) -> None:
-    alarm = EVERY[name]
+@pytest.mark.parametrize("alarm", EVERY, ids=lambda alarm: alarm.name)
+def test_every_alarm_is_quiet_over_a_healthy_series(alarm: Alarm) -> None:
     evaluator = Evaluator()
     evaluator.put(
         metric_alarm(metric_call(alarm, "terrace", "dev", WATCHED) | {"WarmUpConfiguration": {}}), MONDAY
     )
     above = "Greater" in alarm.comparison
     value = float(alarm.value) / 2 if above else float(alarm.value) * 2
+    value = min(value, highest(alarm.parts[0].metric, EVERY[alarm]))
     last = alarm.period_seconds * (alarm.periods + 3) // 60
     for part in alarm.parts:
         # What a share is of is the same metric: both parts are of quick answers.
@@ -232,6 +249,29 @@ def test_every_objective_has_the_whole_set_of_windows_or_it_is_said_why_not(fact
         }
         said = [note for note in notes if note.startswith(f"{objective}: ")]
         assert bool(said) == (made != whole), (objective, made, said)
+
+
+def test_the_expected_mean_stays_below_what_warns_and_falls_on_no_rung() -> None:
+    (requests,) = [row for row in TABLE if row.metric is metrics.REQUESTS]
+    warns = requests.levels[0].value
+    assert isinstance(warns, Decimal)
+    for objective in ("availability", "latency", "model"):
+        means = [slo.expected_rps(Facts(shape(stage)), objective) for stage in STAGES]
+        assert means == sorted(means)
+        assert max(means) < warns * requests.scale
+    assert slo.expected_rps(SETS[0], "model") < slo.expected_rps(SETS[0])
+
+
+def test_where_even_three_days_are_too_short_for_the_models_requests_it_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    facts = Facts(shape(find("single-8g")), gpu=True)
+    assert not [note for note in alarm_set(facts).notes if "even 3d" in note]
+    monkeypatch.setattr(slo, "_RECEIPTS_A_DAY", Decimal(100))
+    assert [note for note in alarm_set(facts).notes if "even 3d" in note] == [
+        "model: even 3d at 1 would see 300 requests at the stage's expected mean of 0.0012 a second, too few: "
+        "it speaks with more of them only"
+    ]
 
 
 def test_every_review_speaks_in_the_composite_and_every_page_of_a_dead_service_in_the_other() -> None:
