@@ -81,12 +81,14 @@ class Proxy:
     """Nginx, as far as requests see it: where the backend's go."""
 
     def __init__(self) -> None:
-        self.to, self.refuses = "127.0.0.1:8081", False
+        self.to, self.refuses, self.is_stuck = "127.0.0.1:8081", False, False
 
     def lead(self, _: Part, server: str) -> None:
         if self.refuses:
             raise DeployError("Nginx refuses the switch", "Look at its log")
         self.to = server
+        if self.is_stuck:
+            raise DeployError("Nginx did not take its new configuration", "Look at its log")
 
     def targets(self, _: Part) -> tuple[int, ...]:
         host, port = self.to.split(":")
@@ -151,3 +153,15 @@ def test_what_nginx_refuses_is_a_fault_before_anything_waits(tmp_path: Path, sta
     assert nginx.to == "127.0.0.1:8081"
     nginx.refuses = False
     assert made.lead(RDS) == f"{OTHER}:{PORT}"
+
+
+def test_where_the_reload_fails_behind_the_written_file_nginx_asks_the_own_backend_again(
+    tmp_path: Path, stack: dict[str, str]
+) -> None:
+    made, nginx = of(tmp_path)
+    nginx.is_stuck = True
+    with pytest.raises(TerraceError, match="did not take"):
+        made.hold()
+    assert nginx.to == "127.0.0.1:8081"
+    with pytest.raises(OSError, match="refused"):
+        sent(held.HOLD_PORT, b"nobody waits any more")

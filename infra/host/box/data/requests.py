@@ -150,7 +150,10 @@ class BoxRequests:
         try:
             with _faults():
                 self.nginx.lead(Part.BACKEND, f"127.0.0.1:{holder.port}")
-        except TerraceError:
+        except BaseException:
+            # A reload that failed has left the file as it was to be, and nobody will answer at that port.
+            with suppress(TerraceError), _faults():
+                self.nginx.switch({Part.BACKEND: (own,)})
             holder.to(("127.0.0.1", own))
             holder.close()
             raise
