@@ -151,13 +151,17 @@ class BoxRequests:
         """
         if self._own() is None or not self._other():
             return
+
+        def waits(what: str) -> None:
+            self.says(f"waits {what}")
+
+        reason = "the switch of the writer"
         with _faults():
             self._alone.enter_context(
                 lock.held(
-                    self.deploys, by="terrace-data", reason="the switch of the writer",
-                    wait_seconds=DEPLOY_SECONDS, waits=lambda what: self.says(f"waits {what}"),
+                    self.deploys, by="terrace-data", reason=reason, wait_seconds=DEPLOY_SECONDS, waits=waits
                 )
-            )  # fmt: skip
+            )
         try:
             self._hold()
         except BaseException:
