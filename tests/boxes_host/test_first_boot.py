@@ -23,6 +23,7 @@ from embedded.cloud import Cloud
 from infra.clients.runpod_key import KEY_PARAMETER
 from infra.core.naming import Naming
 from tests.boxes.conftest import pytest_runtest_setup  # noqa: F401 the same rule for skips
+from tests.boxes_host.support import until
 
 pytestmark = [pytest.mark.box, pytest.mark.drill]
 
@@ -284,7 +285,7 @@ EXPOSURE = {
     # They install packages, mount, write units: root's own work, seconds long.
     **{
         f"terrace-{name}": 9.6
-        for name in ("agents", "certificate", "data", "follow", "grow", "host", "release", "settings")
+        for name in ("agents", "certificate", "data", "follow", "grow", "host", "release", "settings", "size")
     },
 }
 
@@ -301,3 +302,30 @@ def test_no_unit_is_less_shut_in_than_it_was(box: Served) -> None:
     }
     worse = {unit: score for unit, score in found.items() if score > EXPOSURE.get(unit, 0.0)}
     assert not worse, sorted(worse.items())
+
+
+def test_a_resized_box_shares_its_memory_anew_before_anything_starts_that_has_a_share(box: Served) -> None:
+    """What `pulumi up` does for another rung: stop, another type, start."""
+    shares = (
+        "runuser -u postgres -- psql -XAtc 'show shared_buffers'; "
+        "systemctl show -P MemoryMax terrace-backend@8080; grep -o 'Xmx[0-9]*m' "
+        "/etc/systemd/system/terrace-backend@.service"
+    )
+    before = box.sh(shares).split()
+    assert before[0] == "512MB"
+    ec2, machine = client(box, "ec2"), box.box.instance_id
+    machines = box.cloud.machines
+    assert machines is not None
+    boots = machines.host.box(machine).boots
+    ec2.stop_instances(InstanceIds=[machine])
+    ec2.get_waiter("instance_stopped").wait(InstanceIds=[machine], WaiterConfig={"Delay": 1})
+    ec2.modify_instance_attribute(InstanceId=machine, InstanceType={"Value": "t4g.xlarge"})
+    ec2.start_instances(InstanceIds=[machine])
+    machines.host.wait(machine, lambda each: each.booted and each.boots > boots, timeout_seconds=180)
+    until(lambda: box.tried("systemctl is-active postgresql@17-main")[1].strip() == "active", box=box)
+    after = box.sh(shares).split()
+    assert after[0] == "1GB" or 900 <= int(after[0].removesuffix("MB")) <= 1024, after
+    assert int(after[1]) > 1.5 * int(before[1])
+    assert int(after[2][4:-1]) > 1.5 * int(before[2][4:-1])
+    changed = box.sh("terrace-host install 2>&1; runuser -u postgres -- psql -XAtc 'show shared_buffers'")
+    assert changed.split()[-1] == after[0]

@@ -11,8 +11,10 @@ import hashlib
 import hmac
 import re
 import secrets
+import time
 from pathlib import Path
 
+from infra.core.errors import Fault, TerraceError
 from infra.core.memory import Budget
 from infra.host.box.data.record import BOX, Record
 
@@ -124,6 +126,22 @@ def configure(budget: Budget) -> bool:
     return any(changed)
 
 
+def reload() -> None:
+    """The running server reads its files again; from then on it knows which settings wait for a restart.
+
+    Raises:
+        TerraceError: it has not read them within ten seconds.
+    """
+    loaded = "select extract(epoch from pg_conf_load_time())"
+    before = sql(loaded)
+    sql("select pg_reload_conf()")
+    deadline = time.monotonic() + 10.0
+    while sql(loaded) == before:
+        if time.monotonic() > deadline:
+            raise TerraceError(Fault(UNIT, "does not read its files again", f"journalctl -u {UNIT}"))
+        time.sleep(0.1)
+
+
 def make_cluster() -> bool:
     """Makes the cluster where there is none; whether it did."""
     if (PGDATA / "PG_VERSION").exists():
@@ -169,6 +187,12 @@ def provide(found: Facts) -> None:
     if not matches(secret, sql(f"select rolpassword from pg_authid where rolname = '{USER}'")):  # noqa: S608
         sql(f"alter role {USER} password '{verifier(secret)}'")
     sql("create extension if not exists vector; create extension if not exists pg_stat_statements;", USER)
+
+
+def knows(found: Facts) -> bool:
+    """Whether the server has the password that SSM has; the server runs."""
+    kept = sql(f"select rolpassword from pg_authid where rolname = '{USER}'")  # noqa: S608 a name of ours
+    return matches(password(found), kept)
 
 
 def verifier(secret: str, *, salt: bytes = b"", iterations: int = SCRAM_ITERATIONS) -> str:
