@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.core.errors import TerraceError
+from infra.core.errors import Fault, TerraceError
 from infra.core.naming import UNSET
 from infra.host.box.data import compare, work
 from infra.host.box.data.application import environment
@@ -340,6 +340,82 @@ def test_requests_go_on_where_they_went_when_a_switch_is_refused_or_taken_back(f
     assert (asking.waiting, asking.to, followed.writers()) == (False, BOX, [BOX])
     followed.move.back(lambda _: None)
     assert (asking.waiting, asking.to) == (False, BOX)
+
+
+@pytest.mark.parametrize("error", [OSError("no room"), ValueError("no number"), KeyboardInterrupt()])
+def test_whatever_ends_a_switch_behind_the_fence_requests_and_rows_go_on_where_they_went(
+    followed: Stack, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fails(_: Pretended) -> None:
+        raise error
+
+    asking = Asking(followed)
+    followed.move = replace(followed.move, requests=asking)
+    followed.move.follow(lambda _: None)
+    monkeypatch.setattr(Pretended, "drain", fails)
+    with pytest.raises(type(error)):
+        followed.move.switch(lambda _: None)
+    assert (asking.waiting, asking.to, followed.writers()) == (False, BOX, [BOX])
+    assert followed.rds.found.state is State.FOLLOWING
+
+
+def test_a_way_back_that_fails_as_well_hides_no_first_error_and_ends_no_later_step(
+    followed: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(_: str) -> str:
+        raise TerraceError(Fault("requests", "Nginx refuses the switch", "Look at its log"))
+
+    asking = Asking(followed)
+    monkeypatch.setattr(asking, "lead", refuses)
+    followed.move = replace(followed.move, requests=asking)
+    followed.move.follow(lambda _: None)
+    followed.rds.rows, said = 1999, []
+    with pytest.raises(DifferentError, match="1999 rows"):
+        followed.move.switch(said.append)
+    assert (followed.writers(), followed.rds.found.state) == ([BOX], State.FOLLOWING)
+    assert any("Nginx refuses the switch" in each for each in said)
+
+
+def test_where_nobody_can_say_who_is_recorded_nobody_writes_until_the_switch_is_asked_for_again(
+    followed: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Record.read
+
+    def away(_: Record) -> Writer:
+        raise TerraceError(Fault("database/writer", "cannot be had", "Run it again"))
+
+    def put(**_: Any) -> None:
+        monkeypatch.setattr(Record, "read", away)
+        raise ClientError({"Error": {"Code": "InternalServerError", "Message": "away"}}, "PutParameter")
+
+    ssm = cast("Parameters", followed.move.record._ssm)
+    working = ssm.put_parameter
+    followed.move.follow(lambda _: None)
+    monkeypatch.setattr(ssm, "put_parameter", put)
+    with pytest.raises(TerraceError, match="PutParameter"):
+        followed.move.switch(lambda _: None)
+    assert followed.writers() == []
+    monkeypatch.setattr(Record, "read", read)
+    monkeypatch.setattr(ssm, "put_parameter", working)
+    followed.move.switch(lambda _: None)
+    assert followed.writers() == [RDS]
+
+
+def test_a_hold_that_is_refused_leaves_the_writers_sessions_alone(
+    followed: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses() -> None:
+        raise TerraceError(Fault("requests", "Nginx refuses the switch", "Look at its log"))
+
+    asking = Asking(followed)
+    monkeypatch.setattr(asking, "hold", refuses)
+    followed.move = replace(followed.move, requests=asking)
+    followed.move.follow(lambda _: None)
+    before = followed.box.found
+    monkeypatch.setattr(followed.box, "open", None)
+    with pytest.raises(TerraceError, match="refuses the switch"):
+        followed.move.switch(lambda _: None)
+    assert (followed.box.found, followed.writers(), asking.to) == (before, [BOX], BOX)
 
 
 @pytest.mark.parametrize("changes", range(15))
