@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import signal
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from infra.core.errors import Fault, TerraceError
 from infra.core.naming import UNSET
-from infra.host.box.data import compare, work
+from infra.host.box.data import command, compare, work
 from infra.host.box.data.application import environment
 from infra.host.box.data.compare import Census, differences
 from infra.host.box.data.ends import End, Mark, State
@@ -623,6 +624,34 @@ def test_the_verifier_proves_the_exchange_of_rfc_7677() -> None:
     exchange = f"n=user,r=rOprNGfwEbeRWgbNEkqO,r={nonce},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,c=biws,r={nonce}"
     signature = hmac.digest(server_key, exchange.encode(), hashlib.sha256)
     assert base64.b64encode(signature).decode() == "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_interrupts_a_verb_once_and_what_it_takes_back_is_waited_for(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+) -> None:
+    done: list[str] = []
+
+    def verb(*_: object) -> dict[str, Any]:
+        try:
+            signal.raise_signal(number)
+        finally:
+            signal.raise_signal(number)
+            done.append("taken back")
+        return {}
+
+    before = signal.getsignal(number)
+    monkeypatch.setattr(command, "LOCK", tmp_path / "data.lock")
+    monkeypatch.setattr(command, "_move", lambda *_: None)
+    monkeypatch.setattr(command, "_verb", verb)
+    place = ["--region", "r", "--parameters", "/p", "--endpoint", "h:1", "--master-secret", "s"]
+    assert command.main(["switch", *place, "--storage-gib", "20"]) == command.FAILED
+    assert done == ["taken back"]
+    assert "Interrupted" in capsys.readouterr().err
+    assert signal.getsignal(number) == before
 
 
 @dataclass

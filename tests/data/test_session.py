@@ -56,6 +56,11 @@ def test_one_program_answers_many_queries_each_with_its_own_answer(end: End, tmp
     assert (tmp_path / "log").read_text() == "started dbname=postgres\nstarted dbname=app\n"
 
 
+def test_an_interrupt_at_a_terminal_is_not_the_sessions(end: End) -> None:
+    end.sql("one")
+    assert os.getpgid(end.sessions["postgres"]._process.pid) != os.getpgid(0)
+
+
 def test_a_question_and_an_answer_larger_than_a_pipe_do_not_wait_for_each_other(end: End) -> None:
     asked = "\n".join(f"line {number}" for number in range(40_000))
     assert end.sql(asked) == asked
