@@ -13,8 +13,9 @@ from embedded.alarms.evaluator import Evaluator, replay
 from embedded.alarms.rules import State
 from infra.core import metrics, notice, slo
 from infra.core.alarms import Alarm, alarm_set
+from infra.core.instances import DATABASE_CLASSES, instance_type
 from infra.core.metrics import Metric
-from infra.core.shape import Climb, Phase, shape
+from infra.core.shape import Climb, Phase, Sizes, shape
 from infra.core.stages import LADDER, Option, find
 from infra.core.thresholds import TABLE, Facts, Severity
 from ops.alarmcalls import dimensions, metric_call
@@ -224,6 +225,19 @@ def test_alarms_stand_with_what_they_watch(stage: str, there: set[str], absent: 
     names = set(by_name(Facts(shape(row))))
     assert there <= names
     assert not absent & names
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=str)
+def test_users_at_once_ask_for_the_next_stage_where_the_document_leaves_one_for_them(stage: Any) -> None:
+    asked = [name for name in by_name(Facts(shape(stage))) if name.endswith("concurrent-users-review")]
+    assert asked == (["frontend-public-concurrent-users-review"] if "400+" in stage.leave_when else [])
+
+
+@pytest.mark.parametrize("name", DATABASE_CLASSES)
+def test_every_database_class_has_the_credits_of_its_own_size(name: str) -> None:
+    standing = shape(find("split"), sizes=Sizes(database_class=name))
+    alarm = by_name(Facts(standing))["database-database-credits-warn"]
+    assert alarm.value == Decimal(instance_type(name.removeprefix("db.")).most_credits) / 5
 
 
 @pytest.mark.parametrize("phase", Phase)
