@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import threading
 import time
 from collections.abc import Generator
@@ -182,11 +181,6 @@ def served(directory: Path, stage: str = "single-8g", **settings: Any) -> Genera
             code, said = made.release(made.publish("v1", migrations=2), "--soak-seconds", "2")
             assert code == 0, said
             yield made
-
-
-def note(text: str) -> None:
-    """A figure, for who reads the tests' output (`pytest -s`)."""
-    sys.stdout.write(f"\n{text}\n")
 
 
 @contextmanager

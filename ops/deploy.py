@@ -327,7 +327,11 @@ def _parsed(box: Box, ended: Ended) -> Any:
 
 
 def _failed(box: Box, ended: Ended) -> TerraceError:
-    remedy = "The same command goes on" if ended.code == INTERRUPTED_CODE else "See its log: journalctl"
+    remedy = (
+        "The same command goes on"
+        if ended.code == INTERRUPTED_CODE
+        else "What serves: scripts/deploy.py status"
+    )
     return TerraceError(Fault(f"{box.role} {box.instance_id}", _said(ended), remedy))
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.figures import note
 from bench.moved import PARAMETERS, Cloud, Mover, move_a_gigabyte, ready, until
-from bench.served import note
 from infra.core.naming import DATABASE_WRITER
 
 pytestmark = [pytest.mark.box, pytest.mark.drill]

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from bench.served import Served, note
+from bench.figures import note
+from bench.served import Served
 from embedded.sample import Fault, FaultKind
 from infra.core.release import archive_key
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.served import Served, note
+from bench.figures import note
+from bench.served import Served
 
 pytestmark = [pytest.mark.box, pytest.mark.drill, pytest.mark.engine]
 

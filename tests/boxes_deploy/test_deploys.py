@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -9,7 +10,8 @@ import sys
 import boto3
 import pytest
 
-from bench.served import ROOT, Served, note
+from bench.figures import note
+from bench.served import ROOT, Served
 
 pytestmark = [pytest.mark.box, pytest.mark.drill, pytest.mark.engine]
 
@@ -39,6 +41,23 @@ def test_what_was_written_before_a_deploy_is_read_after_it(box: Served) -> None:
     receipt = json.loads(found)["receipts"][0]
     nearest = json.loads(box.sh(f"curl -skf https://127.0.0.1/api/receipts/{receipt['id']}/nearest"))
     assert nearest["receipts"]
+
+
+def test_a_users_hash_is_logged_and_counted_and_leaves_the_box_in_no_answer(box: Served) -> None:
+    """The sample hashes `X-User` into `X-Terrace-User`, which Nginx keeps for itself."""
+    head = box.sh("curl -skf -D - -o /dev/null -H 'X-User: kim' https://127.0.0.1/api/totals").lower()
+    assert "x-terrace-version:" in head, "what else the service says of itself gets through"
+    assert "x-terrace-user" not in head
+    user = hashlib.sha256(b"kim").hexdigest()[:16]
+    # Nginx writes the line after the answer.
+    looks = f'grep \'"user":"{user}"\' /var/log/nginx/access.json'
+    line = box.sh(f"for _ in $(seq 100); do {looks} && exit; sleep 0.1; done; exit 1")
+    logged = json.loads(line)
+    assert (logged["path"], logged["status"]) == ("/api/totals", 200)
+    # Anew, in case the minute's own run is past the line's place already.
+    box.sh("systemctl restart terrace-metrics.service")
+    counted = box.sh(f"cat /data/state/metrics/users/{logged['time'][:10]}.users").split()
+    assert counted.count(user) == 1
 
 
 def test_an_upload_goes_to_the_bucket_by_a_link_and_not_through_the_service(box: Served) -> None:

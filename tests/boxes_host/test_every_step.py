@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.served import Served, note
+from bench.figures import note
+from bench.served import Served
 from infra.core.memory import budget
 from infra.host.box.install import Install
 from tests.boxes.conftest import pytest_runtest_setup  # noqa: F401 the same rule for skips

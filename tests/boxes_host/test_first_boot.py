@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import shlex
 import ssl
 import subprocess
@@ -23,6 +22,8 @@ from embedded.cloud import Cloud
 from infra.clients.runpod_key import KEY_PARAMETER
 from infra.core.naming import Naming
 from tests.boxes.conftest import pytest_runtest_setup  # noqa: F401 the same rule for skips
+from tests.boxes_host.shut_in import complaints, worse
+from tests.boxes_host.support import until
 
 pytestmark = [pytest.mark.box, pytest.mark.drill]
 
@@ -110,7 +111,7 @@ def test_a_second_install_changes_nothing(box: Served) -> None:
 
 
 def test_the_units_hold_and_are_shut_in(box: Served) -> None:
-    assert box.sh("systemd-analyze verify /etc/systemd/system/terrace-*.service") == ""
+    assert complaints(box.sh) == ""
     scores = box.sh("systemd-analyze security --no-pager terrace-backend@8080 terrace-frontend@3000")
     assert scores.count("OK :-)") == 2, scores
 
@@ -272,32 +273,36 @@ def test_time_upgrades_and_the_journals_bounds_are_as_they_should_be(box: Served
     journal = box.sh("systemd-analyze cat-config systemd/journald.conf | grep -v '^#'")
     assert "SystemMaxUse=500M" in journal
     assert "MaxRetentionSec=1month" in journal
-
-
-# Measured on systemd 257 in a box; 0 is shut in wholly, 10 not at all. A worse one is a decision, not an accident.
-EXPOSURE = {
-    **{f"terrace-{name}": 1.4 for name in ("backend@8080", "frontend@3000", "worker")},
-    "terrace-metrics": 4.5,
-    **{f"terrace-backup-{name}": 8.2 for name in ("diff", "dump", "full", "ready", "watch")},
-    "terrace-gpu": 8.3,
-    "terrace-agent": 8.7,
-    # They install packages, mount, write units: root's own work, seconds long.
-    **{
-        f"terrace-{name}": 9.6
-        for name in ("agents", "certificate", "data", "follow", "grow", "host", "release", "settings")
-    },
-}
+    looks = box.sh("systemctl show -p TimersCalendar logrotate.timer")
+    assert ("*-*-* *:00:00" in looks, looks.count("OnCalendar=")) == (True, 1), looks
 
 
 def test_no_unit_is_less_shut_in_than_it_was(box: Served) -> None:
-    listed = box.sh("systemctl list-unit-files 'terrace-*.service' --no-legend | cut -d' ' -f1").split()
-    units = [
-        each.replace("backend@", "backend@8080").replace("frontend@", "frontend@3000") for each in listed
-    ]
-    found = {
-        unit.removesuffix(".service"): float(re.findall(r"Overall exposure level for \S+ (\d+\.\d)", said)[0])
-        for unit in units
-        for said in [box.sh(f"systemd-analyze security --no-pager {unit} | tail -2")]
-    }
-    worse = {unit: score for unit, score in found.items() if score > EXPOSURE.get(unit, 0.0)}
-    assert not worse, sorted(worse.items())
+    assert worse(box.sh) == {}
+
+
+def test_a_resized_box_shares_its_memory_anew_before_anything_starts_that_has_a_share(box: Served) -> None:
+    """What `pulumi up` does for another rung: stop, another type, start."""
+    shares = (
+        "runuser -u postgres -- psql -XAtc 'show shared_buffers'; "
+        "systemctl show -P MemoryMax terrace-backend@8080; grep -o 'Xmx[0-9]*m' "
+        "/etc/systemd/system/terrace-backend@.service"
+    )
+    before = box.sh(shares).split()
+    assert before[0] == "512MB"
+    ec2, machine = client(box, "ec2"), box.box.instance_id
+    machines = box.cloud.machines
+    assert machines is not None
+    boots = machines.host.box(machine).boots
+    ec2.stop_instances(InstanceIds=[machine])
+    ec2.get_waiter("instance_stopped").wait(InstanceIds=[machine], WaiterConfig={"Delay": 1})
+    ec2.modify_instance_attribute(InstanceId=machine, InstanceType={"Value": "t4g.xlarge"})
+    ec2.start_instances(InstanceIds=[machine])
+    machines.host.wait(machine, lambda each: each.booted and each.boots > boots, timeout_seconds=180)
+    until(lambda: box.tried("systemctl is-active postgresql@17-main")[1].strip() == "active", box=box)
+    after = box.sh(shares).split()
+    assert after[0] == "1GB" or 900 <= int(after[0].removesuffix("MB")) <= 1024, after
+    assert int(after[1]) > 1.5 * int(before[1])
+    assert int(after[2][4:-1]) > 1.5 * int(before[2][4:-1])
+    changed = box.sh("terrace-host install 2>&1; runuser -u postgres -- psql -XAtc 'show shared_buffers'")
+    assert changed.split()[-1] == after[0]

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from bench.served import ROOT, note
+from bench.figures import note
+from bench.served import ROOT
 from tests.boxes.conftest import pytest_runtest_setup  # noqa: F401 the same rule for skips
 
 pytestmark = [pytest.mark.box, pytest.mark.drill, pytest.mark.engine, pytest.mark.matrix]

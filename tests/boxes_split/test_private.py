@@ -13,8 +13,9 @@ from collections.abc import Iterator
 import boto3
 import pytest
 
+from bench.figures import note
 from bench.projects import private
-from bench.served import CACHE, environment, note
+from bench.served import CACHE, environment
 from embedded.boxes.addresses import host_end
 from embedded.cloud import Cloud
 from tests.boxes.conftest import pytest_runtest_setup  # noqa: F401 the same rule for skips

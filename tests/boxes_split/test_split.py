@@ -8,14 +8,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import boto3
 import pytest
 
+from bench.figures import note
 from bench.projects import option_a
-from bench.served import CACHE, environment, note
+from bench.served import CACHE, environment
 from embedded.cloud import Cloud
 from tests.boxes.conftest import pytest_runtest_setup  # noqa: F401 the same rule for skips
+from tests.boxes_host.shut_in import complaints, worse
 from tests.boxes_split.support import DOMAIN, RECEIPT, Two
 
 pytestmark = [pytest.mark.box, pytest.mark.drill, pytest.mark.engine]
@@ -59,6 +62,13 @@ def test_a_request_is_logged_once_with_its_user_and_the_clients_own_address(two:
     line = 'grep \'"path":"/api/totals"\' /var/log/nginx/access.json | tail -1'
     assert len(json.loads(two.sh("frontend", line))["user"]) == 16
     assert two.tried("backend", "grep -c api/totals /var/log/nginx/access.json")[1] == "0"
+
+
+@pytest.mark.parametrize("role", ["frontend", "backend"])
+def test_the_units_of_both_boxes_hold_and_none_is_less_shut_in_than_on_one_box(two: Two, role: str) -> None:
+    sh = partial(two.sh, role)
+    assert complaints(sh) == ""
+    assert worse(sh) == {}
 
 
 def test_what_must_not_be_reached_is_not(two: Two) -> None:

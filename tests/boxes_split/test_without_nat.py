@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
+from bench.figures import note
 from bench.projects import private
-from bench.served import CACHE, environment, note
+from bench.served import CACHE, environment
 from embedded import endpoint
 from embedded.boxes import BoxSpec, seed, sources
 from embedded.boxes.addresses import host_end

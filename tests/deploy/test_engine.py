@@ -139,6 +139,7 @@ def test_a_release_that_fails_beside_its_predecessor_is_taken_back_and_no_reques
     outcome = release(world, "v2", strategy)
     assert outcome.result is Result.ROLLED_BACK
     assert "v2" in outcome.reason
+    assert f"tail -n 100 /var/log/terrace/{part.value}.log" in outcome.reason
     assert (world.dark, versions(world), world.state.line) == ([], {"v1"}, ("v1",))
     assert world.lines[-1]["result"] is Result.ROLLED_BACK
     settled(world)

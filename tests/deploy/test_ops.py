@@ -95,6 +95,11 @@ def test_where_a_later_box_fails_those_before_it_go_back_and_no_new_box_starts_t
     assert bucket.objects == {}
 
 
+def test_a_box_that_ends_without_a_word_of_how_is_asked_what_serves() -> None:
+    with pytest.raises(TerraceError, match=r"ended with 1\..*scripts/deploy\.py status"):
+        go(Pretended(backend_release=Ended(1, "", "")), BACKEND)
+
+
 def test_a_box_that_had_it_already_does_not_go_back() -> None:
     boxes = Pretended(backend_release=released("v2", changed=False), frontend_release=FAILED)
     with pytest.raises(TerraceError):

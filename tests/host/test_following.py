@@ -24,9 +24,16 @@ class Box:
         self.facts = {"role": role, "parameters": "/terrace/dev", "region": "ap-northeast-2"}
         self.says: list[Mapping[str, str]] = [OLD]
         self.password, self.done, self.pauses = password, list[str](), list[float]()
+        self.server = password
 
     def gather(self, _: object) -> Mapping[str, str]:
         return self.says.pop(0) if len(self.says) > 1 else self.says[0]
+
+    def provide(self, _: object) -> None:
+        """What the server does of it: it has the password that SSM has, and SSM has one."""
+        self.password = "made" if self.password == UNSET else self.password
+        self.server = self.password
+        self.done.append("provided")
 
     def follow(self) -> bool:
         return following.follow(self.facts, nullcontext, pause=self.pauses.append)
@@ -39,15 +46,19 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
     monkeypatch.setattr(settings, "APP_ENV", tmp_path / "app.env")
     monkeypatch.setattr(settings, "write", lambda path, text, **_: path.write_text(text) > 0)
     monkeypatch.setattr(settings, "gather", made.gather)
-    monkeypatch.setattr(settings, "restart", lambda: made.done.append("restarted"))
+    monkeypatch.setattr(settings, "DUE", tmp_path / "restart-due")
+    monkeypatch.setattr(settings, "run", lambda _: made.done.append("restarted"))
     monkeypatch.setattr(following, "DEPLOYING", tmp_path / "deploy.lock")
     monkeypatch.setattr(
         following,
         "parameter",
         lambda _, name: made.password if name == DATABASE_PASSWORD else "db.example.com:5432",
     )
-    monkeypatch.setattr(following.postgresql, "provide", lambda _: made.done.append("provided"))
+    monkeypatch.setattr(following.postgresql, "provide", made.provide)
+    monkeypatch.setattr(following.postgresql, "knows", lambda _: made.server == made.password)
     settings.put(OLD)
+    settings.restart()
+    made.done.clear()
     return made
 
 
@@ -71,21 +82,46 @@ def test_parameters_that_go_on_changing_are_left_for_the_next_time(box: Box) -> 
     assert settings.stands(OLD)
 
 
-def test_a_deploy_under_way_keeps_its_services(box: Box) -> None:
+@pytest.mark.parametrize(("role", "password"), [("frontend", "secret"), ("single", "new"), ("single", UNSET)])
+def test_a_deploy_under_way_keeps_its_services_and_its_server(box: Box, role: str, password: str) -> None:
+    box.facts["role"], box.password = role, password
     box.says = [NEW]
     with lock.held(following.DEPLOYING, by="kim", reason="release v2", wait_seconds=0):
         with pytest.raises(TerraceError, match="release v2 by kim"):
             box.follow()
-        assert (settings.stands(OLD), box.done) == (True, [])
+        assert (settings.stands(OLD), box.done, box.password) == (True, [], password)
     assert box.follow()
 
 
-@pytest.mark.parametrize("password", ["secret", UNSET])
+@pytest.mark.parametrize("password", ["new", UNSET])
 def test_the_boxs_own_server_is_given_a_password_before_the_services_are(box: Box, password: str) -> None:
     box.facts["role"], box.password = "single", password
     box.says = [NEW]
     assert box.follow()
-    assert box.done[-2:] == ["provided", "restarted"]
+    assert box.done == ["provided", "restarted"]
+
+
+def test_a_server_that_a_reboot_left_behind_is_given_the_password_that_the_services_have(box: Box) -> None:
+    box.facts["role"], box.password = "single", "new"
+    assert not box.follow()
+    assert (box.done, box.server) == (["provided"], "new")
+
+
+def test_a_kill_between_the_file_and_the_restart_is_made_good(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed() -> None:
+        raise KeyboardInterrupt
+
+    box.says = [NEW]
+    with monkeypatch.context() as patch:
+        patch.setattr(settings, "restart", killed)
+        with pytest.raises(KeyboardInterrupt):
+            box.follow()
+    assert box.done == []
+    assert box.follow()
+    assert box.done == ["restarted"]
+    assert not box.follow()
 
 
 def test_a_password_that_does_not_open_rds_is_not_taken_over(

@@ -72,6 +72,17 @@ def test_nothing_that_somebody_wrote_stands_in_a_script(name: str) -> None:
         assert "${{" not in step.get("run", ""), step
 
 
+def test_a_stack_of_another_region_is_reached_by_every_workflow_that_reaches_the_cloud() -> None:
+    regions = {
+        (name, each["with"]["aws-region"])
+        for name in WORKFLOWS
+        for each in steps(name)
+        if "configure-aws-credentials" in each.get("uses", "")
+    }
+    assert {name for name, _ in regions} >= {"preview", "release", "up-prod"}
+    assert {region for _, region in regions} == {"${{ vars.AWS_REGION || 'ap-northeast-2' }}"}, regions
+
+
 def test_a_fork_gets_no_cloud_no_secret_and_no_token_that_writes() -> None:
     preview = jobs("preview")
     recorded = preview["recorded"]

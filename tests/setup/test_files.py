@@ -118,31 +118,77 @@ def test_make_lists_every_target_with_its_line_and_every_target_that_runs_in_the
         assert ("$(BIN)" in rule) == ("setup" in needs.split()), target
 
 
-def test_the_template_of_a_build_lays_out_what_a_release_is_packed_from(tmp_path: Path) -> None:
-    """With a Gradle and an npm that only leave behind what the real ones do."""
-    (tmp_path / "backend/build/libs").mkdir(parents=True)
-    gradle = tmp_path / "backend/gradlew"
-    gradle.write_text(
-        "#!/bin/sh\necho jar > build/libs/shop-boot.jar\necho plain > build/libs/shop-plain.jar\n"
-    )
-    (tmp_path / "frontend/.next/standalone").mkdir(parents=True)
-    (tmp_path / "frontend/.next/static").mkdir()
-    (tmp_path / "frontend/.next/standalone/server.js").write_text("serve()")
-    (tmp_path / "frontend/.next/standalone/.next").mkdir()
-    (tmp_path / "bin").mkdir()
-    npm = tmp_path / "bin/npm"
+def _sources(directory: Path, *jars: str) -> subprocess.CompletedProcess[str]:
+    """Runs the template over sources whose Gradle leaves behind jars of those names, and whose npm does nothing."""
+    (directory / "backend/build/libs").mkdir(parents=True)
+    gradle = directory / "backend/gradlew"
+    gradle.write_text("#!/bin/sh\n" + "".join(f"echo {name} > build/libs/{name}\n" for name in jars))
+    (directory / "frontend/.next/standalone/.next").mkdir(parents=True)
+    (directory / "frontend/.next/standalone/server.js").write_text("serve()")
+    for name in ("frontend/.next/static", "frontend/public", "migrations"):
+        (directory / name).mkdir()
+        (directory / name / "a").write_text(name)
+    (directory / "bin").mkdir()
+    npm = directory / "bin/npm"
     npm.write_text("#!/bin/sh\nexit 0\n")
-    for each in (gradle, npm):
+    (directory / "build-release").write_text((REPOSITORY / "templates/release/build-release").read_text())
+    for each in (gradle, npm, directory / "build-release"):
         each.chmod(0o755)
-    build = tmp_path / "build-release"
-    build.write_text((REPOSITORY / "templates/release/build-release").read_text())
-    build.chmod(0o755)
-    (tmp_path / "release.json").write_text((REPOSITORY / "templates/release/release.json").read_text())
-    environment = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}
-    done = subprocess.run(
-        [str(build), "out"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    (directory / "release.json").write_text((REPOSITORY / "templates/release/release.json").read_text())
+    return _build(directory)
+
+
+def _build(directory: Path, out: str = "out") -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": f"{directory / 'bin'}:/usr/bin:/bin"}
+    return subprocess.run(
+        ["./build-release", out], cwd=directory, env=environment, capture_output=True, text=True, check=False
     )
+
+
+def test_the_template_of_a_build_lays_out_what_a_release_is_packed_from(tmp_path: Path) -> None:
+    """With jars named as Gradle's Spring Boot plugin names them by itself (its reference, "Packaging")."""
+    done = _sources(tmp_path, "shop-0.0.1-SNAPSHOT.jar", "shop-0.0.1-SNAPSHOT-plain.jar")
     assert done.returncode == 0, done.stderr
     packed = release.pack(tmp_path / "out", tmp_path / "v1.tar.gz", version="v1")
     assert {part.value for part in packed.manifest.parts} == {"backend", "frontend"}
-    assert (tmp_path / "out/backend/app.jar").read_text() == "jar\n"
+    assert packed.manifest.migrations is not None
+    assert packed.manifest.migrations.path == "migrations"
+    assert (tmp_path / "out/backend/app.jar").read_text() == "shop-0.0.1-SNAPSHOT.jar\n"
+
+
+def test_a_second_build_into_the_same_directory_leaves_nothing_of_the_first(tmp_path: Path) -> None:
+    assert _sources(tmp_path, "shop.jar").returncode == 0
+    (tmp_path / "frontend/.next/static/a").rename(tmp_path / "frontend/.next/static/b")
+    assert _build(tmp_path).returncode == 0
+    laid = {
+        str(each.relative_to(tmp_path / "out")) for each in (tmp_path / "out").rglob("*") if each.is_file()
+    }
+    assert laid == {
+        "backend/app.jar",
+        "frontend/server.js",
+        "frontend/.next/static/b",
+        "frontend/public/a",
+        "migrations/a",
+        "release.json",
+    }
+    into_itself = _build(tmp_path, ".")
+    assert (into_itself.returncode, "directory of its own" in into_itself.stderr) == (2, True)
+    assert (tmp_path / "backend/gradlew").exists()
+
+
+@pytest.mark.parametrize(
+    ("jars", "said"),
+    [
+        (("shop-plain.jar",), "no jar but *-plain.jar"),
+        (
+            ("shop-1.jar", "shop-2.jar"),
+            "both backend/build/libs/shop-1.jar and backend/build/libs/shop-2.jar",
+        ),
+    ],
+)
+def test_a_build_that_left_no_jar_to_start_or_two_is_no_release(
+    tmp_path: Path, jars: tuple[str, ...], said: str
+) -> None:
+    done = _sources(tmp_path, *jars)
+    assert done.returncode == 1
+    assert said in done.stderr

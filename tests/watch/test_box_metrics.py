@@ -68,7 +68,7 @@ def test_a_configuration_that_keeps_the_device_would_be_caught() -> None:
 
 
 def test_logs_go_to_groups_that_the_stack_has_and_only_from_files_of_the_role() -> None:
-    assert set(agent.LOGS) <= {each.value for each in Log}
+    assert {each.group for each in agent.LOGS} <= {each.value for each in Log}
     listed = agent.configuration("frontend", "/terrace/dev/logs")["logs"]["logs_collected"]["files"][
         "collect_list"
     ]
@@ -120,6 +120,7 @@ class Logs:
     """CloudWatch Logs with one group and no stream yet."""
 
     lines: list[str] = field(default_factory=list)
+    told: list[tuple[str, str]] = field(default_factory=list)
     streams: set[str] = field(default_factory=set)
     fails: bool = False
 
@@ -134,16 +135,31 @@ class Logs:
             raise self.exceptions.ResourceNotFoundException
         assert given["logGroupName"].startswith("/l/")
         self.lines += [each["message"] for each in given["logEvents"]]
+        self.told.append((given["logGroupName"], given["logStreamName"]))
 
     def create_log_stream(self, **given: Any) -> None:
         self.streams.add(given["logStreamName"])
 
 
-def translator(tmp_path: Path, told: Told, logs: Logs) -> Translator:
-    configured = agent.configuration("frontend", "/l")
+def translator(tmp_path: Path, told: Told, logs: Logs, role: str = "frontend") -> Translator:
+    configured = agent.configuration(role, "/l")
     return Translator(
         configured, told, logs, "i-1", tmp_path / "state", memory_percent=lambda: 42.0, root=tmp_path
     )
+
+
+def test_the_workers_lines_stand_beside_the_backends_in_a_stream_of_their_own(tmp_path: Path) -> None:
+    for name in ("backend", "worker"):
+        log = tmp_path / f"var/log/terrace/{name}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(f"{name} says\n")
+    logs = Logs()
+    translator(tmp_path, Told(), logs, "backend").once()
+    translator(tmp_path, Told(), logs, "backend").once()
+    assert list(zip(logs.told, logs.lines, strict=True)) == [
+        (("/l/backend", "i-1"), "backend says"),
+        (("/l/backend", "i-1-worker"), "worker says"),
+    ], "each once"
 
 
 def test_the_stand_in_sends_memory_disks_and_each_line_of_a_log_once(tmp_path: Path) -> None:
@@ -338,6 +354,19 @@ def test_what_was_told_comes_again_only_when_its_time_has_come(tmp_path: Path) -
     assert m.CONNECTIONS in dict(minute.due())
     assert m.DRILL_AGE not in dict(minute.due())
     assert m.DRILL_AGE in dict(day.due())
+
+
+def test_kills_an_hour_apart_are_each_told_within_a_minute_and_nothing_between(tmp_path: Path) -> None:
+    told = []
+    for minute in range(121):
+        look = made(tmp_path, NOW + timedelta(minutes=minute), role="backend", gpu_budget_usd="")
+        killed = "A process of unit x was killed\n" if minute in (30, 90) else ""
+        look.run = lambda _, killed=killed: killed
+        look.client = lambda _: Aws(alarms=[])
+        found = probes.collect(look, lambda _: None)
+        look.told(found)
+        told += [(minute, found[m.OOM])] if m.OOM in found else []
+    assert told == [(30, 1), (90, 1)]
 
 
 def test_the_budget_is_both_shares_together(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
 from infra.core.errors import Fault, TerraceError
 from infra.core.naming import DATABASE_ENDPOINT, DATABASE_PASSWORD, UNSET
@@ -22,6 +23,7 @@ from infra.host.box.deploy.main import LOCK as DEPLOYING
 from . import postgresql, settings
 from .system import Facts, parameter, role, say
 
+_T = TypeVar("_T")
 SETTLE_SECONDS = 20.0
 LOOKS = 15
 
@@ -34,60 +36,55 @@ def follow(found: Facts, alone: Alone, *, pause: Callable[[float], object] = tim
     """Tells the services what SSM says now and restarts them; whether anything was to be told.
 
     Raises:
-        TerraceError: SSM says what cannot be used, or it goes on changing. The services were left as they are.
+        TerraceError: SSM says what cannot be used, it goes on changing, or a deploy is under way. Server and services
+            were left as they are.
     """
-    values = _gather(found, alone)
-    if settings.stands(values):
+    if _forgotten(found):
+        return at_once(found, alone)
+    values = _gather(found)
+    if settings.stands(values) and (role(found) != "single" or postgresql.knows(found)):
         return False
     for _ in range(LOOKS):
         pause(SETTLE_SECONDS)
-        before, values = values, _gather(found, alone)
+        before, values = values, _gather(found)
         if values == before:
-            return take_over(found, values, alone)
+            return at_once(found, alone)
     raise TerraceError(
         Fault("parameters", f"changed at each of {LOOKS} looks", "They are read again in five minutes")
     )
 
 
 def at_once(found: Facts, alone: Alone) -> bool:
-    """The same for somebody who knows that nothing more changes.
-
-    Raises:
-        TerraceError: as `follow`.
-    """
-    return take_over(found, _gather(found, alone), alone)
-
-
-def take_over(found: Facts, values: Mapping[str, str], alone: Alone) -> bool:
-    """Writes what the services are told and restarts them where it is another; whether it is.
+    """Gives the server its password, writes what the services are told, restarts them where that is another.
 
     Raises:
         TerraceError: the password does not let the application in, or a deploy is under way.
     """
-    with alone():
-        enters(found, values)
-        try:
-            with lock.held(DEPLOYING, by="terrace-host", reason="settings have changed", wait_seconds=0):
-                if changed := settings.put(values):
-                    settings.restart()
-                    say("settings have changed: the services were restarted")
-                return changed
-        except RefusedError as error:
-            raise TerraceError(
-                Fault("settings", f"have changed, but {error}", "They are taken over after it")
-            ) from error
+    _forgotten(found)
+    try:
+        with alone(), lock.held(DEPLOYING, by="terrace-host", reason="settings have changed", wait_seconds=0):
+            if role(found) == "single":
+                postgresql.provide(found)
+            values = _gather(found)
+            if role(found) == "backend":
+                enters(found, values)
+            settings.put(values)
+            if changed := settings.due():
+                settings.restart()
+                say("settings have changed: the services were restarted")
+            return changed
+    except RefusedError as error:
+        raise TerraceError(
+            Fault("settings", f"have changed, but {error}", "They are taken over after it")
+        ) from error
 
 
 def enters(found: Facts, values: Mapping[str, str]) -> None:
-    """Sees to it that the password lets the application in: a box's own server is given it, RDS is asked.
+    """Asks RDS whether the password lets the application in.
 
     Raises:
         TerraceError: it does not.
     """
-    if role(found) == "single":
-        postgresql.provide(found)
-    if role(found) != "backend":
-        return
     host, _, port = parameter(found, DATABASE_ENDPOINT).partition(":")
     environment = {
         "PGPASSWORD": values["SPRING_DATASOURCE_PASSWORD"], "PGCONNECT_TIMEOUT": "10",
@@ -109,21 +106,32 @@ def enters(found: Facts, values: Mapping[str, str]) -> None:
         ) from error
 
 
-def _gather(found: Facts, alone: Alone) -> dict[str, str]:
+def _forgotten(found: Facts) -> bool:
+    """Whether the box has to make up a password.
+
+    Raises:
+        TerraceError: there is none, and it is RDS that would have to be told of another.
+    """
+    if role(found) == "frontend" or _asked(lambda: parameter(found, DATABASE_PASSWORD)) not in ("", UNSET):
+        return False
+    if role(found) == "backend":
+        raise TerraceError(
+            Fault(
+                "database/password",
+                "holds none",
+                "scripts/data.py password makes one for server and services",
+            )
+        )
+    return True
+
+
+def _gather(found: Facts) -> dict[str, str]:
+    return _asked(lambda: settings.gather(found))
+
+
+def _asked(what: Callable[[], _T]) -> _T:
     try:
-        if parameter(found, DATABASE_PASSWORD) in ("", UNSET):
-            if role(found) == "backend":
-                raise TerraceError(
-                    Fault(
-                        "database/password",
-                        "holds none",
-                        "scripts/data.py password makes one for server and services",
-                    )
-                )
-            if role(found) == "single":
-                with alone():
-                    postgresql.provide(found)
-        return settings.gather(found)
+        return what()
     except TerraceError:
         raise
     except Exception as error:

@@ -94,6 +94,10 @@ _LOGROTATE = """\
     endscript
 }
 """
+"""A log is at most eight files, each of 50 MB and what an hour adds: `maxsize` is looked at when logrotate runs. The
+newest two are not compressed: users are counted from `access.json.1` too."""
+_LOGROTATE_TIMER = "[Timer]\nOnCalendar=\nOnCalendar=hourly\nRandomizedDelaySec=0\nAccuracySec=1min\n"
+"""The empty line ends the distribution's `daily`, which would stay beside it (systemd.timer(5), "OnCalendar=")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,11 +182,8 @@ class Install:
                 part.unlink(missing_ok=True)
                 part.symlink_to(program)
                 part.replace(link)
-        gpu = bool(self.facts.get("gpu")) and self.budget.backend is not None
-        wanted = units.units(self.budget, gpu=gpu)
-        written = [write(Path("/etc/systemd/system") / name, text) for name, text in wanted.items()]
-        if any(written):
-            run(["systemctl", "daemon-reload"])
+        gpu = self._gpu()
+        self._write_units()
         run(["systemctl", "enable", "-q", *units.enabled(self.budget, gpu=gpu)])
         if self.budget.worker is None and self.budget.backend is not None:
             run(["systemctl", "stop", "terrace-worker.service"])
@@ -190,6 +191,21 @@ class Install:
             run(["systemctl", "start", "terrace-gpu.timer"])
         elif Path("/etc/systemd/system/terrace-gpu.timer").exists():
             run(["systemctl", "disable", "-q", "--now", "terrace-gpu.timer"])
+
+    def size(self) -> None:
+        """Shares the memory of the machine as it is now; at a boot, before anything starts that has a share."""
+        if self.budget.database is not None:
+            postgresql.configure(self.budget)
+        self._write_units()
+
+    def _gpu(self) -> bool:
+        return bool(self.facts.get("gpu")) and self.budget.backend is not None
+
+    def _write_units(self) -> None:
+        wanted = units.units(self.budget, gpu=self._gpu())
+        written = [write(Path("/etc/systemd/system") / name, text) for name, text in wanted.items()]
+        if any(written):
+            run(["systemctl", "daemon-reload"])
 
     def metrics(self) -> None:
         """What the box tells of itself; the stand-in where Amazon's agent is not installed."""
@@ -229,15 +245,16 @@ class Install:
         """The server runs with its present configuration, with role, database and extensions."""
         run(["systemctl", "enable", "-q", postgresql.UNIT])
         run(["systemctl", "start", postgresql.UNIT], timeout_seconds=300)
+        postgresql.reload()
         if postgresql.sql("select count(*) from pg_settings where pending_restart") != "0":
             run(["systemctl", "restart", postgresql.UNIT], timeout_seconds=300)
         postgresql.provide(self.facts)
 
     def settings(self) -> None:
         """What the application is told."""
-        changed = settings.apply(self.facts)
+        settings.apply(self.facts)
         run(["systemctl", "start", "terrace-settings.service"])
-        if changed:
+        if settings.due():
             # The database knows a new password from here on, and the services only the one they were started with.
             settings.restart()
         run(["systemctl", "start", "terrace-follow.timer"])
@@ -265,6 +282,9 @@ class Install:
     def upkeep(self) -> None:
         """Logs that end, upgrades, the right time, and beside the rest a first backup, certificate, agents."""
         write(Path("/etc/logrotate.d/terrace"), _LOGROTATE)
+        if write(Path("/etc/systemd/system/logrotate.timer.d/terrace.conf"), _LOGROTATE_TIMER):
+            run(["systemctl", "daemon-reload"])
+            run(["systemctl", "restart", "logrotate.timer"])
         upgrades = _UPGRADES.format(daily=0 if self.facts.get("packages") else 1)
         write(Path("/etc/apt/apt.conf.d/20auto-upgrades"), upgrades)
         if write(Path("/etc/systemd/journald.conf.d/terrace.conf"), _JOURNALD):
@@ -293,7 +313,7 @@ def shares(found: Facts) -> Budget:
 
 @contextmanager
 def alone() -> Generator[None]:
-    """One run at a time; an installation waits a minute for a run that only follows what changed.
+    """One run at a time; an installation waits for a run that only follows what changed.
 
     Raises:
         TerraceError: another run is under way.
@@ -385,7 +405,7 @@ def status(*, as_json: bool) -> int:
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="terrace-host", description=__doc__.split("\n")[0])
-    parser.add_argument("verb", choices=("install", "update", "status", "follow"))
+    parser.add_argument("verb", choices=("install", "update", "status", "follow", "size"))
     parser.add_argument("--json", action="store_true", help="status as JSON")
     parser.add_argument("--now", action="store_true", help="follow without waiting whether more changes")
     given = parser.parse_args()
@@ -393,6 +413,9 @@ def main() -> int:
     def work() -> int:
         if given.verb == "status":
             return status(as_json=given.json)
+        if given.verb == "size":
+            Install(found := facts(), shares(found)).size()
+            return 0
         if given.verb == "follow":
             changed = (following.at_once if given.now else following.follow)(facts(), alone)
             say(f"settings: changed {changed}")

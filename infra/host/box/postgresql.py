@@ -11,12 +11,15 @@ import hashlib
 import hmac
 import re
 import secrets
+import time
 from pathlib import Path
 
+from infra.core.errors import Fault, TerraceError
 from infra.core.memory import Budget
+from infra.host.box.data.record import BOX, Record
 
 from .settings import USER, password
-from .system import DATA, Facts, directory, run, write
+from .system import DATA, Facts, client, directory, run, write
 
 PGDATA = DATA / "pgdata"
 CONF = Path("/etc/postgresql/17/main")
@@ -123,6 +126,22 @@ def configure(budget: Budget) -> bool:
     return any(changed)
 
 
+def reload() -> None:
+    """The running server reads its files again; from then on it knows which settings wait for a restart.
+
+    Raises:
+        TerraceError: it has not read them within ten seconds.
+    """
+    loaded = "select extract(epoch from pg_conf_load_time())"
+    before = sql(loaded)
+    sql("select pg_reload_conf()")
+    deadline = time.monotonic() + 10.0
+    while sql(loaded) == before:
+        if time.monotonic() > deadline:
+            raise TerraceError(Fault(UNIT, "does not read its files again", f"journalctl -u {UNIT}"))
+        time.sleep(0.1)
+
+
 def make_cluster() -> bool:
     """Makes the cluster where there is none; whether it did."""
     if (PGDATA / "PG_VERSION").exists():
@@ -147,11 +166,16 @@ def provide(found: Facts) -> None:
 
     The server is given the password's verifier, never the password: statements are seen in its log and in
     pg_stat_statements (PostgreSQL manual, ALTER ROLE).
+
+    A role made while RDS writes may not log in: a release that began here would make tables of its own, and take
+    writes beside RDS's. terrace-data lets it in as it moves the rows (data/ends.py).
     """
+    writes = Record(client("ssm", found), found["parameters"]).read().end == BOX
     sql(
         f"""
         do $do$ begin
-          if not exists (select from pg_roles where rolname = '{USER}') then create role {USER} login; end if;
+          if not exists (select from pg_roles where rolname = '{USER}') then
+            create role {USER} {"login" if writes else "nologin"}; end if;
           if not exists (select from pg_roles where rolname = 'terrace_metrics') then
             create role "terrace_metrics" login; grant pg_monitor to "terrace_metrics"; end if;
         end $do$;
@@ -163,6 +187,12 @@ def provide(found: Facts) -> None:
     if not matches(secret, sql(f"select rolpassword from pg_authid where rolname = '{USER}'")):  # noqa: S608
         sql(f"alter role {USER} password '{verifier(secret)}'")
     sql("create extension if not exists vector; create extension if not exists pg_stat_statements;", USER)
+
+
+def knows(found: Facts) -> bool:
+    """Whether the server has the password that SSM has; the server runs."""
+    kept = sql(f"select rolpassword from pg_authid where rolname = '{USER}'")  # noqa: S608 a name of ours
+    return matches(password(found), kept)
 
 
 def verifier(secret: str, *, salt: bytes = b"", iterations: int = SCRAM_ITERATIONS) -> str:

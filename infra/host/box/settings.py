@@ -22,6 +22,8 @@ from .system import Facts, client, command, directory, facts, parameter, role, r
 
 RUN = Path("/run/terrace")
 APP_ENV = RUN / "app.env"
+DUE = RUN / "restart-due"
+"""Stands from before the file changes until the services were restarted, so that a kill in between is made good."""
 USER = "app"
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 """systemd logs a line whose name is another with its value (systemd.exec(5), EnvironmentFile=)."""
@@ -122,19 +124,31 @@ def apply(found: Facts) -> bool:
 
 
 def put(values: Mapping[str, str]) -> bool:
-    """Writes the file; whether it changed."""
+    """Writes the file; whether it changed. From before on, services that run are due for a restart."""
     directory(RUN, mode=0o755)
+    if not _is(values):
+        write(DUE, "")
     return write(APP_ENV, render(values), mode=0o640, group="terrace")
+
+
+def due() -> bool:
+    """Whether services may run with what they were told before."""
+    return DUE.exists()
 
 
 def stands(values: Mapping[str, str]) -> bool:
     """Whether the services were told exactly that."""
+    return _is(values) and not due()
+
+
+def _is(values: Mapping[str, str]) -> bool:
     return APP_ENV.is_file() and APP_ENV.read_text(encoding="utf-8") == render(values)
 
 
 def restart() -> None:
     """Services that run read their environment anew; a service that does not run stays so."""
     run(["systemctl", "try-restart", "terrace-backend@*", "terrace-frontend@*", "terrace-worker"])
+    DUE.unlink(missing_ok=True)
 
 
 def main() -> int:
@@ -143,6 +157,7 @@ def main() -> int:
 
     def work() -> int:
         say(f"settings: changed {apply(facts())}")
+        DUE.unlink(missing_ok=True)  # At a boot: what reads the file starts after this.
         return 0
 
     return command(work)

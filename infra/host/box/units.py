@@ -129,11 +129,23 @@ _FOLLOW_TIMER = """\
 [Unit]
 Description=What changed in the parameters, again and again
 [Timer]
-OnBootSec=300
+OnBootSec=60
 OnUnitInactiveSec=300
 [Install]
 WantedBy=timers.target
 """
+_SIZE = f"""\
+[Unit]
+Description=The shares of the machine's memory
+Before=postgresql@17-main.service terrace-release.service terrace-worker.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart={PROGRAMS}/terrace-host size
+[Install]
+WantedBy=multi-user.target
+"""
+# Another instance type is another memory: a resize ends in a boot, and what starts then has its new share.
 _GROW = f"""\
 [Unit]
 Description=The data volume's file system as large as the volume
@@ -182,6 +194,7 @@ def units(budget: Budget, *, gpu: bool = False) -> dict[str, str]:
         "terrace-agents.service": _AGENTS,
         "terrace-follow.service": _FOLLOW,
         "terrace-follow.timer": _FOLLOW_TIMER,
+        "terrace-size.service": _SIZE,
         "terrace-settings.service": _oneshot(
             "What the application is told",
             f"{PROGRAMS}/terrace-settings",

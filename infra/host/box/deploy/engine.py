@@ -256,7 +256,7 @@ class Engine:
         began, good = box.clock.monotonic(), 0
         while True:
             if why := box.units.fault(instance):
-                raise UnhealthyError(f"{version}: {instance} {why}", _LOOK.format(unit=instance.unit))
+                raise UnhealthyError(f"{version}: {instance} {why}", _LOOK.format(log=instance.log))
             why = box.health.ailment(instance)
             good = 0 if why else good + 1
             took = box.clock.monotonic() - began
@@ -266,7 +266,7 @@ class Engine:
             if took >= patience.healthy_seconds:
                 raise UnhealthyError(
                     f"{version}: {instance} was not healthy within {patience.healthy_seconds:g} s: {why}",
-                    _LOOK.format(unit=instance.unit),
+                    _LOOK.format(log=instance.log),
                 )
             box.clock.sleep(patience.poll_seconds)
 
@@ -287,7 +287,7 @@ class Engine:
                     ailing[each] = ailing[each] + 1 if ailment else 0
                     why = ailment if ailing[each] >= AILING_IN_A_ROW else ""
                 if why:
-                    raise UnhealthyError(f"{version}: {each} {why}", _LOOK.format(unit=each.unit))
+                    raise UnhealthyError(f"{version}: {each} {why}", _LOOK.format(log=each.log))
 
     def _end(self, instance: Instance, *, drain: bool = True) -> None:
         """Lets connections end by themselves for a while, then asks the service to end the others, and itself."""
@@ -329,7 +329,7 @@ class Engine:
             self._dark_since = None
 
 
-_LOOK = "Its log: journalctl -u {unit}"
+_LOOK = "Its log, and the other port's: tail -n 100 {log}"
 
 
 def _version(state: State, part: Part) -> str:

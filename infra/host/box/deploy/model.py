@@ -46,6 +46,11 @@ class Instance:
     def unit(self) -> str:
         return f"terrace-{self.part.value}@{self.port}.service"
 
+    @property
+    def log(self) -> str:
+        """What it says goes here, and not to the journal; both ports of a part write into one file."""
+        return f"/var/log/terrace/{self.part.value}.log"
+
     def __str__(self) -> str:
         return f"{self.part.value} on {self.port}"
 

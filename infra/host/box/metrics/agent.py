@@ -7,6 +7,7 @@ owners, and runs as root by default (CloudWatch User Guide, "Common scenarios").
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from infra.core.metrics import DATA, DISK, MEMORY, Metric, Space
@@ -15,14 +16,26 @@ CONFIGURATION = "/etc/terrace/agent.json"
 COLLECT_SECONDS = 60
 ACCESS_LOG = "/var/log/nginx/access.json"
 
-LOGS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "nginx/access": (ACCESS_LOG, ("single", "frontend", "backend")),
-    "nginx/error": ("/var/log/nginx/error.log", ("single", "frontend", "backend")),
-    "backend": ("/var/log/terrace/backend.log", ("single", "backend")),
-    "frontend": ("/var/log/terrace/frontend.log", ("single", "frontend")),
-    "database": ("/var/log/postgresql/postgresql-17-main.log", ("single",)),
-}
-"""File and roles by the log group's last part (`infra/components/observability.py`)."""
+
+@dataclass(frozen=True, slots=True)
+class LogFile:
+    """A file that is sent: the log group's last part (`infra/components/observability.py`), the roles, the stream."""
+
+    group: str
+    path: str
+    roles: tuple[str, ...]
+    stream: str = "{instance_id}"
+
+
+LOGS = (
+    LogFile("nginx/access", ACCESS_LOG, ("single", "frontend", "backend")),
+    LogFile("nginx/error", "/var/log/nginx/error.log", ("single", "frontend", "backend")),
+    LogFile("backend", "/var/log/terrace/backend.log", ("single", "backend")),
+    # The same jar beside the backend: a stream of its own in the backend's group.
+    LogFile("backend", "/var/log/terrace/worker.log", ("single", "backend"), "{instance_id}-worker"),
+    LogFile("frontend", "/var/log/terrace/frontend.log", ("single", "frontend")),
+    LogFile("database", "/var/log/postgresql/postgresql-17-main.log", ("single",)),
+)
 
 
 def configuration(role: str, log_groups: str) -> dict[str, Any]:
@@ -44,13 +57,13 @@ def configuration(role: str, log_groups: str) -> dict[str, Any]:
                 "files": {
                     "collect_list": [
                         {
-                            "file_path": path,
-                            "log_group_name": f"{log_groups}/{name}",
-                            "log_stream_name": "{instance_id}",
+                            "file_path": each.path,
+                            "log_group_name": f"{log_groups}/{each.group}",
+                            "log_stream_name": each.stream,
                             "timezone": "UTC",
                         }
-                        for name, (path, roles) in LOGS.items()
-                        if role in roles
+                        for each in LOGS
+                        if role in each.roles
                     ]
                 }
             }

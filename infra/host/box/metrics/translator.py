@@ -54,7 +54,8 @@ class Translator:
         """Measures, and sends what was added to the logs."""
         self.teller.tell(self._measured())
         for wanted in self.configured["logs"]["logs_collected"]["files"]["collect_list"]:
-            self._send(Path(wanted["file_path"]), wanted["log_group_name"])
+            stream = wanted["log_stream_name"].replace("{instance_id}", self.instance_id)
+            self._send(Path(wanted["file_path"]), wanted["log_group_name"], stream)
 
     def _measured(self) -> dict[Metric, float]:
         collected = self.configured["metrics"]["metrics_collected"]
@@ -67,8 +68,9 @@ class Translator:
                 found[metric] = used_disk_percent(self.root / path[1:])
         return found
 
-    def _send(self, path: Path, group: str) -> None:
-        remembered = self.state / f"{group.strip('/').replace('/', '-')}.json"
+    def _send(self, path: Path, group: str, stream: str) -> None:
+        place_of = group.strip("/").replace("/", "-") + stream.removeprefix(self.instance_id)
+        remembered = self.state / f"{place_of}.json"
         known = place.remembered(remembered)
         tail = place.Tail(self.root / str(path)[1:], int(known.get("inode", 0)), int(known.get("offset", 0)))
         stamp = int(self.now() * 1000)
@@ -78,12 +80,12 @@ class Translator:
             if (text := line.decode("utf-8", "replace").strip())
         ]
         for batch in _batches(events):
-            self._put(group, batch)
+            self._put(group, stream, batch)
         # Killed before this line, the same lines go again: told twice rather than never.
         place.remember(remembered, {"inode": tail.inode, "offset": tail.offset})
 
-    def _put(self, group: str, batch: list[dict[str, Any]]) -> None:
-        send = {"logGroupName": group, "logStreamName": self.instance_id}
+    def _put(self, group: str, stream: str, batch: list[dict[str, Any]]) -> None:
+        send = {"logGroupName": group, "logStreamName": stream}
         try:
             self.logs.put_log_events(**send, logEvents=batch)
         except self.logs.exceptions.ResourceNotFoundException:
