@@ -151,7 +151,13 @@ def endure(hours: int, seed: int = 7, share: float = 0.01) -> dict[str, Any]:
     (endpoint,) = double.endpoints
     jobs = Jobs(caller, f"http://runpod.test/v2/{found[0].id}", sleep=lambda _: None)
     budget = 120.0
-    plan = Plan(endpoint.id, envelope, budget, float(definition.execution_timeout_seconds))
+    plan = Plan(
+        endpoint.id,
+        envelope,
+        budget,
+        float(definition.execution_timeout_seconds),
+        cards=bodies.cards(definition),
+    )
     journal, store = Silent(Path()), InMemory()
     controller = Controller(api, jobs, store, journal, plan, policy, "bench", lambda: world.now)
     trace = make("meals", users=500, days=hours // 24 + 1, seed=seed).minutes
@@ -218,6 +224,13 @@ def endure(hours: int, seed: int = 7, share: float = 0.01) -> dict[str, Any]:
     assert most_flips <= policy.flips_a_day, result
     assert worst <= bound, result
     assert -apart[0] <= BELOW_USD, result
+    # Few PATCHes are sent, so few drop exclusions: after all that, a drop is put right as on the first day.
+    unlucky.share, double.faults.planned = 0.0, []
+    double.control.wipe_exclusions(endpoint.id)
+    for _ in range(2):
+        world.advance(world.now + 60)
+        _tried(controller.round)
+    assert set(endpoint.body["gpu"]["excludedTypes"]) == set(definition.gpu.excluded_types), result
     return result
 
 

@@ -34,6 +34,8 @@ NAMES: Mapping[str, str] = {
     "cloudtrail/trail": "cloudtrail",
     "cloudwatch/compositeAlarm": "cloudwatch_composite_alarm",
     "cloudwatch/dashboard": "cloudwatch_dashboard",
+    "cloudwatch/eventRule": "cloudwatch_event_rule",
+    "cloudwatch/eventTarget": "cloudwatch_event_target",
     "cloudwatch/logGroup": "cloudwatch_log_group",
     "cloudwatch/logMetricFilter": "cloudwatch_log_metric_filter",
     "cloudwatch/metricAlarm": "cloudwatch_metric_alarm",
@@ -82,6 +84,7 @@ NAMES: Mapping[str, str] = {
     "s3/bucketOwnershipControls": "s3_bucket_ownership_controls",
     "s3/bucketPolicy": "s3_bucket_policy",
     "s3/bucketPublicAccessBlock": "s3_bucket_public_access_block",
+    "s3/bucketReplicationConfig": "s3_bucket_replication_configuration",
     "s3/bucketServerSideEncryptionConfiguration": "s3_bucket_server_side_encryption_configuration",
     "s3/bucketVersioning": "s3_bucket_versioning",
     "sns/topic": "sns_topic",
@@ -90,6 +93,8 @@ NAMES: Mapping[str, str] = {
     "ssm/parameter": "ssm_parameter",
     "vpc/securityGroupEgressRule": "vpc_security_group_egress_rule",
     "vpc/securityGroupIngressRule": "vpc_security_group_ingress_rule",
+    "wafv2/webAcl": "wafv2_web_acl",
+    "wafv2/webAclAssociation": "wafv2_web_acl_association",
 }
 """The provider's own names, without `aws_` (its registry pages; pulumi-aws names them on its own)."""
 
@@ -122,19 +127,24 @@ NAMED: Mapping[str, Any] = {
 }
 SWITCHES: Mapping[str, Any] = {
     "terrace:account": {"repository": "example/terrace", "costTags": True},
-    "terrace:backup": {"awsBackup": True},
+    "terrace:backup": {"awsBackup": True, "offsiteRegion": "ap-northeast-1"},
     "terrace:budget": {"monthly": "400"},
     "terrace:gpu": {"mode": "auto"},
-    "terrace:notify": {"webhook": "slack"},
+    "terrace:notify": {"webhook": "slack", "quietHours": "22:00-08:00+09:00"},
 }
+FIREWALL: Mapping[str, Any] = {"terrace:edge": {"firewall": "block"}}
+CLOSED: Mapping[str, Any] = {"terrace:edge": {"nat": "none", "packages": "ab" * 32}}
+"""Of a stack with a load balancer alone; the second with nothing that asks the internet."""
 
 
 def configurations() -> Iterator[tuple[str, dict[str, Any]]]:
-    """What checkov is shown: a rung of each option as it is, and with everything switched on."""
+    """What checkov is shown: a rung of each option as it is, and with everything switched on; one without a NAT."""
     for option in Option:
         rung = next((each for each in LADDER if each.built and each.option is option), None)
         if rung is not None:
-            for name, more in (("plain", {}), ("everything", SWITCHES)):
+            private = option is Option.PRIVATE
+            shown = {"plain": {}, "everything": {**SWITCHES, **(FIREWALL if private else {})}}
+            for name, more in {**shown, **({"closed": CLOSED} if private else {})}.items():
                 yield f"{rung.name}-{name}", {**NAMED, **more, "terrace:stage": rung.name}
 
 

@@ -47,8 +47,9 @@ _CLIMBS = {
     ),
     Option.SPLIT: (
         "the box, by two and RDS; its volume is kept",
-        "from `copy` until requests reach the new side; the climb's rehearsal tells how long",
-        "climb back; `data.py` takes the rows along",
+        "rows are followed, then requests wait for seconds: hardly any is lost; what cannot be followed is copied "
+        "behind a fence, as long as the rehearsal says",
+        "climb back; `data.py` takes the rows along, by a copy behind a fence",
     ),
     Option.PRIVATE: (
         "both boxes, by private ones behind a load balancer",

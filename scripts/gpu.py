@@ -10,17 +10,20 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from infra.clients.calling import Caller
+from infra.clients.calling import Caller, Patience, RunPodError
 from infra.clients.over_httpx import HttpxTransport
 from infra.clients.runpod import RunPod
+from infra.clients.runpod_jobs import Jobs
 from infra.clients.runpod_key import KEY_PARAMETER, find_key
 from infra.core.errors import Fault, TerraceError
+from infra.core.gpu import bodies
 from infra.core.gpu.decide import Override
 from infra.core.gpu.definition import FILE, load, load_policy
 from infra.core.gpu.modes import Mode
@@ -68,14 +71,25 @@ Out = Annotated[Output, typer.Option("--output", "-o", help="how data is printed
 @app.command()
 @command
 def status(*, stack: Stack = "dev", output: Out = Output.TABLE) -> None:
-    """Say how the endpoint stands: workers, queue, mode, lease, money."""
+    """Say how the endpoint stands: workers, queue, mode, lease, money, and where it differs from what is defined.
+
+    A difference says what it asks for: scale-only takes hold at once, placement as workers are replaced, a release
+    replaces them all, a replacement makes another endpoint. Pulumi brings it about: pulumi refresh, then pulumi up.
+    """
     naming, region, found = _given(stack)
-    api, jobs = clients(naming, found, region=region, transport=_transport())
+    api, jobs = _clients(naming, found, region)
     endpoint = api.endpoint(found.plan.endpoint_id)
     if endpoint is None:
         raise TerraceError(Fault(found.plan.endpoint_id, "is gone", "pulumi refresh, then pulumi up"))
     health, document = jobs.health(), S3Store(found.bucket, region).load()[0]
-    workers = api.workers(endpoint.id)
+    workers, definition = api.workers(endpoint.id), load()
+    differences = bodies.differences(
+        definition,
+        found.plan.envelope,
+        endpoint.body,
+        name=naming.physical(definition.name),
+        registries={each.name: each.id for each in api.registries()} if definition.registry else {},
+    )
     data: dict[str, Any] = {
         "endpoint": endpoint.id,
         "name": endpoint.name,
@@ -94,6 +108,7 @@ def status(*, stack: Stack = "dev", output: Out = Output.TABLE) -> None:
         else f"{document.override.mode}: {document.override.reason}",
         "month_usd": round(document.money.usd, 4),
         "budget_usd": found.plan.budget_usd,
+        "differences": [each.said for each in differences],
     }
     show(data, table(("", ""), [(name, _plain(value)) for name, value in data.items()]), output)
 
@@ -116,7 +131,10 @@ def plan(*, output: Out = Output.TABLE) -> None:
 @app.command()
 @command
 def mode(
-    wanted: Annotated[str, typer.Argument(help="flex, soft, active or closed; auto ends an override")],
+    wanted: Annotated[
+        str,
+        typer.Argument(help="flex, soft, active or closed; auto ends an override, and a rest after failures"),
+    ],
     *,
     hours: Annotated[float, typer.Option(help="how long it holds, up to 336")] = 4.0,
     reason: Annotated[str, typer.Option(help="why; it is kept in the journal")] = "",
@@ -135,7 +153,9 @@ def mode(
             raise typer.BadParameter("--reason is missing: somebody will ask why")
         chosen = Override(Mode(wanted), time.time() + hours * 3600, getpass.getuser(), reason)
     naming, region, found = _given(stack)
-    what = "end the override" if chosen is None else f"keep {wanted} for {hours:g} h"
+    what = (
+        "end the override, and a rest after failures" if chosen is None else f"keep {wanted} for {hours:g} h"
+    )
     confirm(f"Endpoint {found.plan.endpoint_id} of {naming.prefix}: {what}?", yes=yes)
     take_override(S3Store(found.bucket, region), chosen)
     err.print(f"{naming.prefix}: {what}; the controller acts at its next round", markup=False)
@@ -280,7 +300,7 @@ def bill(
     beside them and are in no budget here.
     """
     naming, region, found = _given(stack)
-    api, _ = clients(naming, found, region=region, transport=_transport())
+    api, _ = _clients(naming, found, region)
     now, endpoint = datetime.now(UTC), found.plan.endpoint_id
     records = api.billing(start=now - timedelta(days=days), end=now, endpoint_id=endpoint)
     count, hours = counted(S3Store(found.bucket, region).load()[0]), []
@@ -420,7 +440,7 @@ def _fill(parameter: str, what: str, region: str, stack: str) -> None:
 
 def _reader(stack: str) -> Reader:
     naming, region, found = _given(stack)
-    _, jobs = clients(naming, found, region=region, transport=_transport())
+    _, jobs = _clients(naming, found, region)
     return Reader(jobs, load(), found.policy.cold_start_seconds, found.policy.zone)
 
 
@@ -444,6 +464,13 @@ def _ask(
             found = ask(at_work.append)
         except KeyboardInterrupt:
             _goes_on(stack, at_work[-1])
+        except RunPodError as error:
+            if not at_work[-1]:
+                raise
+            # It may be at work and paid for: whoever is told only of the failure would send it a second time.
+            goes_on = f"Job {at_work[-1]} goes on without us; ask again: {_again(stack, at_work[-1])}"
+            faults = (replace(each, remedy=f"{each.remedy}. {goes_on}") for each in error.faults)
+            raise TerraceError(*faults) from None
     if isinstance(found, Answered):
         _print(found, what, stack, output)
         return
@@ -487,6 +514,11 @@ def _transport() -> HttpxTransport:
 
 def _api(naming: Naming, region: str) -> RunPod:
     return RunPod(Caller(_transport(), find_key(naming.parameter(*KEY_PARAMETER), region=region)))
+
+
+def _clients(naming: Naming, found: Given, region: str) -> tuple[RunPod, Jobs]:
+    """Both APIs for a person, who would try again by hand what passes by itself."""
+    return clients(naming, found, region=region, transport=_transport(), patience=Patience())
 
 
 def _given(stack: str) -> tuple[Naming, str, Given]:

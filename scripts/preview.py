@@ -10,6 +10,7 @@ import _venv  # isort: skip  # first: the rest needs the project's environment
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +25,7 @@ from infra.core.prices import PriceBook, load
 from ops import ci, policy, stackfile
 from ops import report as reports
 from ops.adapters import preview as engine
+from ops.climb.steps import Words
 from ops.report.findings import Finding
 from ops.report.make import Report
 from ops.talk import Exit, command, out, show, step, table
@@ -87,7 +89,7 @@ def run(
         stackfile.write(keep, made.text)
     plan = reports.read_preview(made.text, where=f"the preview of {stack}", packs=bool(policy_pack))
     broken = _broken(plan, findings)
-    climbs = _climbs(stack) if refuse_step and carries else None
+    climbs = _Climbs(stack) if refuse_step and carries else None
     steps = ci.step_findings(plan, climbs=climbs, carries=carries) if refuse_step else []
     packs = policy.of_packs(plan, made.policy, broken, ok=made.ok) if policy_pack else []
     _report(plan, book, usage, [*steps, *packs, *broken], comment, output)
@@ -157,10 +159,16 @@ def compare(
     _report(plan, book, usage, _broken(plan, findings), comment, output)
 
 
-def _climbs(stack: str) -> ci.Climbs:
-    from ops.adapters.carried import carried  # boto3 and the engine's state, for climbs' branches alone
+@dataclass(frozen=True, slots=True)
+class _Climbs:
+    """The stack's climbs, read once a step asks for one: every branch is carried, and hardly any makes a step."""
 
-    return carried(ROOT, ROOT, stack)
+    stack: str
+
+    def refusals(self, carries: str, before: Words, wanted: Words) -> Sequence[Fault]:
+        from ops.adapters.carried import carried  # boto3 and the engine's state
+
+        return carried(ROOT, ROOT, self.stack).refusals(carries, before, wanted)
 
 
 def _broken(plan: reports.Plan, findings: Path | None) -> list[Finding]:

@@ -29,6 +29,8 @@ NOTHING = "No change any more."
 FAILED = "**The preview failed before it said anything,** or nobody let it run: see the run."
 EXPECTED = {"preview": ("recorded-dev", "recorded-prod", "dev"), "preview prod": ("prod",)}
 """The reports of each workflow: whose comment stands and who made none this time has failed."""
+OF_FORKS = "recorded-"
+"""How the reports begin that a fork's run makes: a real preview by its name would be one that the fork wrote."""
 
 Gh = Callable[[Sequence[str], Any], Any]
 
@@ -138,6 +140,8 @@ def main(arguments: Sequence[str] | None = None, ask: Gh = gh) -> int:
         return 0
     # A name that this workflow does not make would be another one's comment, written by whoever wrote the artifact.
     expected = EXPECTED.get(given.workflow, ())
+    if given.head.partition(":")[0].casefold() != given.repository.partition("/")[0].casefold():
+        expected = tuple(each for each in expected if each.startswith(OF_FORKS))
     found = {name: text for name, text in reports(given.folder).items() if name in expected}
     for name in expected:
         text = found.get(name, FAILED)

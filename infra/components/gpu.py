@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, time, timedelta
 from typing import Any, ParamSpec, TypeVar
 
 import pulumi
@@ -24,7 +25,7 @@ from pulumi.dynamic import (
 )
 from pulumi_aws import ssm
 
-from infra.clients.calling import Caller, LostAnswerError
+from infra.clients.calling import Caller, ForbiddenError, LostAnswerError
 from infra.clients.over_httpx import HttpxTransport
 from infra.clients.runpod import RunPod
 from infra.clients.runpod_key import KEY_PARAMETER, find_key, read_parameter
@@ -39,8 +40,11 @@ from infra.core.gpu.modes import (
     KEY_VARIABLE,
     SHARE_VARIABLE,
     Envelope,
+    Wanted,
 )
+from infra.core.gpu.policy import dearest_month_usd
 from infra.core.naming import UNSET
+from infra.settings.model import Gpu as GpuSettings
 
 LOOKS_AFTER_A_LOST_ANSWER = 3
 
@@ -127,7 +131,7 @@ class EndpointProvider(ResourceProvider):
                         "Take it out of the state and make it anew: pulumi refresh, then pulumi up",
                     )
                 )
-            changed = _differs(_olds, _news, "envelope") or _differs(_olds, _news, "secrets")
+            changed = _differs(_olds, _news, "secrets")
             return UpdateResult(session.outputs(session.settle(endpoint, fresh=changed)))
 
     @_refusing
@@ -190,7 +194,7 @@ class _Session:
             raise
 
     def settle(self, endpoint: Endpoint, *, fresh: bool) -> Endpoint:
-        """The endpoint as it is wanted. `fresh`: also workers inside the envelope are set anew, and secrets sent."""
+        """The endpoint as it is wanted. `fresh`: secrets that differ are sent too."""
         registry = self.registry()
         differences = bodies.compare(self.spec, endpoint.body, secrets=self.secret_names, registry=registry)
         secrets = self.secrets()
@@ -201,8 +205,9 @@ class _Session:
             and any(endpoint.body.get("env", {}).get(name) != value for name, value in secrets.items())
         ):
             body["env"] = {**self.spec["env"], **secrets}
-        if workers := self._workers_to_send(endpoint, fresh=fresh):
-            body["workers"] = workers
+        # Inside the envelope, a closed endpoint too, they are the controller's: a changed one reaches it by its plan.
+        if outside := bodies.outside(self.envelope, endpoint.body):
+            body["workers"] = self.envelope.clamped(outside).as_body()
         if "gpu" in body:
             self._refuse_other_cards()
         if body:
@@ -231,8 +236,24 @@ class _Session:
             "spec": bodies.standing(self.spec, endpoint.body, secrets=self.secret_names),
             "jobs_url": endpoint.jobs_url,
             "endpoint_id": endpoint.id,
-            "amiss": "; ".join([*amiss, *(f"env lacks {name}" for name in lost)]),
+            "amiss": "; ".join(
+                [*amiss, *(f"env lacks {name}" for name in lost), *self._other_registry(endpoint)]
+            ),
         }
+
+    def _other_registry(self, endpoint: Endpoint) -> list[str]:
+        """That the endpoint pulls its image with another credential than the one named, or nothing.
+
+        The state holds the name and the platform the id of the moment, so the spec cannot tell.
+        """
+        name, live = self.props.get("registry") or "", endpoint.body.get("registry")
+        if not name and not live:
+            return []
+        names = {each.id: each.name for each in self.api.registries()}
+        wanted = next((id_ for id_, each in names.items() if each == name), None) if name else None
+        if wanted is not None and wanted == live:
+            return []
+        return [f"registry: {names.get(live, live) if live else 'none'} for {name or 'none'}"]
 
     def secrets(self) -> dict[str, str]:
         """The values of secret variables, from their parameters.
@@ -274,17 +295,17 @@ class _Session:
 
     def _refuse_other_cards(self) -> None:
         """A pool may have changed since its cards were written down: "L4" must mean L4."""
-        listed = {each.id: each.pool for each in self.api.gpu_types()}
+        try:
+            listed = {each.id: each.pool for each in self.api.gpu_types()}
+        except ForbiddenError:
+            pulumi.log.warn(
+                f"This RunPod key may not read the catalogue: nobody has looked whether {self.spec['gpu']['pools']} "
+                f"still hold the cards of infra/core/gpu/platform.py"
+            )
+            return
         if said := bodies.other_cards(self.spec, listed):
             remedy = "Change gpu in runpod/endpoint.yaml, and POOLS in infra/core/gpu/platform.py"
             raise TerraceError(*(Fault("RunPod's catalogue", each, remedy) for each in said))
-
-    def _workers_to_send(self, endpoint: Endpoint, *, fresh: bool) -> Props | None:
-        outside = bodies.outside(self.envelope, endpoint.body)
-        if outside is None and not fresh:
-            return None
-        first = self.envelope.first()
-        return None if first == endpoint.workers else first.as_body()
 
     def _read_back(self, endpoint_id: str) -> Endpoint:
         found = self.api.endpoint(endpoint_id)
@@ -364,6 +385,7 @@ class Gpu(Component):
         self.endpoint_id, self.jobs_url = endpoint.endpoint_id, endpoint.jobs_url
         plan = {
             "envelope": envelope.as_data(),
+            "cards": bodies.cards(definition).as_data(),
             "budgetUsd": str(settings.budget_usd),
             "activeUntil": settings.active_until.isoformat() if settings.active_until else "",
             "jobTimeoutSeconds": definition.execution_timeout_seconds,
@@ -389,6 +411,8 @@ class Gpu(Component):
             )
         if pulumi.runtime.is_dry_run():
             _say_what_is_not_verified(naming.parameter(*KEY_PARAMETER), context.settings.region)
+            if said := budget_falls_short(settings, datetime.now(UTC)):
+                pulumi.log.warn(said)
         self.register_outputs({})
 
 
@@ -414,6 +438,21 @@ def _say_what_is_not_verified(parameter: str, region: str) -> None:
             f"terrace:gpu: not verified, for there is no RunPod key here. `up` needs one where the endpoint changes: "
             f"scripts/gpu.py key set, or {KEY_VARIABLE}"
         )
+
+
+def budget_falls_short(settings: GpuSettings, now: datetime) -> str:
+    """Why the month's budget cannot carry `active` until its last day, or nothing. The controller runs flex then."""
+    if settings.mode is not Wanted.ACTIVE or settings.active_until is None:
+        return ""
+    end = datetime.combine(settings.active_until, time.min, UTC) + timedelta(days=1)
+    needed_usd = dearest_month_usd(now, end, policy=load_policy())
+    if needed_usd <= settings.budget_usd:
+        return ""
+    return (
+        f"terrace:gpu.budgetUsd: {settings.budget_usd} USD a month do not carry active until "
+        f"{settings.active_until}, which takes {needed_usd:.2f} USD of one month: the controller runs flex instead. "
+        f"Raise budgetUsd, or bring activeUntil nearer"
+    )
 
 
 def _refuse_stand_ins(spec: Props) -> None:

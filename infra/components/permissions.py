@@ -100,7 +100,10 @@ def box_statements(
         _allow(
             "Parameters",
             ["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath"],
-            [_parameters(context, part) for part in ("app", "app/*", DATABASE_ENDPOINT, *_gpu(context))],
+            [
+                _parameters(context, part)
+                for part in ("app", "app/*", DATABASE_ENDPOINT, DATABASE_WRITER, *_gpu(context))
+            ],
         ),
         # The box makes the pass phrase of its backups up at its first boot, and reads it ever after.
         _allow(

@@ -199,7 +199,8 @@ ARCHIVE_GAP = _own("archive_gap_open", _COUNT, "terrace-backup", _SINGLE, hours=
 ARCHIVE_LAG = _own("archive_lag_seconds", _SECONDS, "terrace-backup", _SINGLE, hours=1)
 DRILL_AGE = _own("restore_drill_age_seconds", _SECONDS, "terrace-metrics", _SINGLE, every=86_400, hours=1)
 BOOTSTRAP = _own("bootstrap_failed", _COUNT, "terrace-host", EVERY_ROLE, every=86_400, hours=1, highest=1)
-OOM = _own("oom_kills", _COUNT, "terrace-metrics", EVERY_ROLE, every=86_400, hours=1)
+# Looked for every minute, told in the minutes that have some: priced as one hour of a day.
+OOM = _own("oom_kills", _COUNT, "terrace-metrics", EVERY_ROLE, hours=1)
 
 # -- the access log: fields `status` (number), `rt` (seconds, number), `llm` (0 or 1) ------------------------------
 REQUESTS = _log("requests", _COUNT)
@@ -236,7 +237,8 @@ GPU_WORKERS = {
     state: _gpu(f"gpu_workers_{state}", _COUNT)
     for state in ("idle", "running", "initializing", "throttled", "unhealthy")
 }
-GPU_SPEND = _gpu("gpu_spend_percent", _PERCENT)
+# At 100 the endpoint is closed: only what is under way then goes beyond it.
+GPU_SPEND = _gpu("gpu_spend_percent", _PERCENT, highest=101)
 GPU_BLIND = _gpu("gpu_controller_blind", _COUNT, highest=1)
 GPU_FINDINGS = _gpu("gpu_findings", _COUNT)
 BUDGET_USED = Metric(

@@ -29,10 +29,13 @@ COUNT = _Unit.COUNT
 _SECONDS = {"m": 60, "h": 3_600, "d": 86_400}
 WINDOWS = ("5m", "30m", "1h", "6h", "1d", "3d")
 
-# Expected mean of requests a second by stage: an assumption until `scripts/watch.py` has measured it. single-8g: the
-# document's peak is 0.17 (its section E.3.3); a third of a peak is a day's mean.
+# Expected means of requests a second: assumptions until `scripts/watch.py` has measured them. The document's peak is
+# 0.17 at 60 daily users (its section E.3.3); a third of a peak is a day's mean. Of its 600 requests a day (E.1) all
+# may be receipts.
 _DOCUMENT_PEAK = Decimal("0.17")
+_DOCUMENT_USERS = Decimal(60)
 _MEAN_OF_PEAK = Decimal(3)
+_RECEIPTS_A_DAY = Decimal(600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +92,25 @@ class BurnRate:
     notes: tuple[str, ...] = ()
 
 
-def expected_rps(facts: Facts) -> Decimal:
-    """The mean of requests a second that a stage is planned for (an assumption: see above)."""
-    rps = facts.shape.stage.capacity_rps
-    # A stage is climbed to when the one below it is full: half of its lowest capacity, a third of that as a mean.
-    lowest = _DOCUMENT_PEAK if rps is None or rps[0] <= 50 else Decimal(rps[0]) / 2
-    return lowest / _MEAN_OF_PEAK
+def expected_rps(facts: Facts, objective: str = "availability") -> Decimal:
+    """The mean of requests a second that an objective is expected to count at a stage (an assumption: see above).
+
+    By the fewest users that a stage is climbed to for: within Option A a rung follows for memory or credits, with no
+    user more; beyond it, those with whom the row `daily-users` leaves Option A. Rather too few than too many: a
+    window that is longer than need be speaks later, one that traffic cannot fill never.
+    """
+    from infra.core.thresholds import TABLE, Severity
+
+    (leaves,) = (
+        level.value
+        for row in TABLE
+        if row.key == "daily-users"
+        for level in row.levels
+        if level.severity is Severity.REVIEW and isinstance(level.value, Decimal)
+    )
+    users = _DOCUMENT_USERS if facts.single else leaves
+    mean = _RECEIPTS_A_DAY / 86_400 if objective == "model" else _DOCUMENT_PEAK / _MEAN_OF_PEAK
+    return mean * users / _DOCUMENT_USERS
 
 
 def burn_rates(facts: Facts) -> Iterator[BurnRate]:
@@ -170,12 +186,17 @@ def _balanced(p95_ms: int) -> Mapping[str, tuple[Counted, Counted]]:
 
 def _filled(window: Window, factor: Decimal, objective: Objective, facts: Facts) -> tuple[Window, str]:
     """The window, or the shortest longer one in which traffic can bring enough bad events at that rate."""
-    rps = expected_rps(facts)
+    rps = expected_rps(facts, objective.name)
     for name in WINDOWS[WINDOWS.index(window.name) :]:
         longer = Window(name)
         events = rps * longer.seconds * min(factor * objective.budget, Decimal(1))
         if events >= LEAST_BAD_EVENTS:
             break
+    else:
+        return longer, (
+            f"{objective.name}: even {longer.name} at {factor} would see {rps * longer.seconds:.0f} requests at the "
+            f"stage's expected mean of {rps:.4f} a second, too few: it speaks with more of them only"
+        )
     note = (
         f"{objective.name}: {window.name} at {factor} would see {rps * window.seconds:.0f} requests at the stage's "
         f"expected mean of {rps:.3f} a second, too few; {longer.name} is used"

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Literal
 
 from infra.core import metrics as m
+from infra.core.instances import INSTANCE_TYPES
 from infra.core.metrics import Metric
 from infra.core.shape import Box, Shape
 from infra.core.stages import Objectives, Option
@@ -76,6 +77,7 @@ class Threshold:
 
     `ratio_of`: the value is 100 × metric / that metric, 0 with fewer than `least_events` of `metric`. `applies` says
     for which stack (and box) the row stands. `warm_up_minutes` after creation or a change no state is told.
+    `missing`: without data an alarm stays as it is (docs/adr/0053), unless silence itself is news or health.
     `reviews`: ALARM speaks for the next stage; `down`: it says that the service is down.
     """
 
@@ -87,7 +89,7 @@ class Threshold:
     levels: tuple[Level, ...]
     means: str
     above: bool = True
-    missing: Missing = "missing"
+    missing: Missing = "ignore"
     ratio_of: Metric | None = None
     least_events: int = 0
     unit: str = "%"
@@ -127,6 +129,16 @@ def _credits(percent: int) -> Value:
         return Decimal(percent * (box.instance.most_credits if box else 0)) / 100
 
     return value
+
+
+def _most_database_credits(facts: Facts) -> int:
+    """0 without a burstable one. That a class earns what EC2's type of its name does is an assumption (verify)."""
+    standing = facts.shape.database
+    return INSTANCE_TYPES[standing.name.removeprefix("db.")].most_credits if standing else 0
+
+
+def _database_credits(percent: int) -> Value:
+    return lambda facts, _: Decimal(percent * _most_database_credits(facts)) / 100
 
 
 def _connections(percent: int) -> Value:
@@ -246,7 +258,8 @@ TABLE: tuple[Threshold, ...] = (
         "concurrent-users", "Concurrent users", m.CONCURRENT, "Maximum", 5 * MINUTE,
         _one(Severity.REVIEW, 400, (3, 3), _CLIMB),
         "From 400 at once the ladder leaves `split`.", unit="users", missing="notBreaching", reviews=True,
-        applies=lambda facts, box: not facts.single and box is not None and "frontend" in box.name,
+        # `private` is left for other reasons, and has nowhere to climb to yet.
+        applies=lambda facts, box: facts.shape.stage.option is Option.SPLIT and box is not None,
     ),
     # -- the machine ------------------------------------------------------------------------------------------------
     Threshold(
@@ -388,9 +401,11 @@ TABLE: tuple[Threshold, ...] = (
     ),
     Threshold(
         "database-credits", "Database CPU credits", m.DB_CREDITS, "Minimum", 5 * MINUTE,
-        _one(Severity.WARN, 58, (6, 6), "RDS is always unlimited: surplus is billed. Find the query."),
-        "Below a fifth of db.t4g.micro's 288 (verify).", above=False, unit="credits", warm_up_minutes=24 * 60,
-        applies=lambda facts, _: facts.shape.database is not None and ".t" in facts.shape.database.name,
+        _one(Severity.WARN, _database_credits(20), (6, 6),
+            "RDS is always unlimited: surplus is billed. Find the query."),
+        "Below a fifth of what the class can hold, counted as EC2's type of its name (verify).",
+        above=False, unit="credits", warm_up_minutes=24 * 60,
+        applies=lambda facts, _: _most_database_credits(facts) > 0,
     ),
     Threshold(
         "targets", "Targets that fail their check", m.UNHEALTHY, "Maximum", MINUTE,

@@ -29,6 +29,7 @@ CARRIED = (
     "infra/core/burn.py",
     "infra/core/errors.py",
     "infra/core/gpu/__init__.py",
+    "infra/core/gpu/cards.py",
     "infra/core/gpu/decide.py",
     "infra/core/gpu/modes.py",
     "infra/core/gpu/platform.py",

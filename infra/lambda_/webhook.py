@@ -180,13 +180,15 @@ def digest(settings: Settings, now: datetime) -> Message | None:
                 seen[name] = (first, new)
     # Another stack's name may begin as this one's; the link of a description names its stack whole.
     own = f"/{settings.prefix.removesuffix('-')}"
-    described = {
-        name: said for name, said in _descriptions(sorted(seen)).items() if _link(said).endswith(own)
-    }
+    described = {name: said for name, said in _spoken(sorted(seen)).items() if _link(said).endswith(own)}
     lines = []
     for name, (first, last) in sorted(seen.items()):
         said = described.get(name, "")
-        if severity_of(said) == PAGE or not (last == "ALARM" or (first == "ALARM" and last == "OK")):
+        if (
+            not said
+            or severity_of(said) == PAGE
+            or not (last == "ALARM" or (first == "ALARM" and last == "OK"))
+        ):
             continue
         lines.append(f"{'now OK' if last == 'OK' else 'in ALARM'}: {said.partition(chr(10))[0]}")
     if not lines:
@@ -231,14 +233,16 @@ def _history(start: datetime, end: datetime, name: str = "") -> Iterator[tuple[s
             yield item["AlarmName"], old, new, item["Timestamp"].astimezone(UTC)
 
 
-def _descriptions(names: list[str]) -> dict[str, str]:
+def _spoken(names: list[str]) -> dict[str, str]:
+    """Descriptions of those that tell anybody: with actions of their own, and held back by no deploy or climb."""
     found: dict[str, str] = {}
     for first in range(0, len(names), 100):
         answer = _client("cloudwatch").describe_alarms(
             AlarmNames=names[first : first + 100], AlarmTypes=["MetricAlarm", "CompositeAlarm"]
         )
         for each in (*answer["MetricAlarms"], *answer["CompositeAlarms"]):
-            found[each["AlarmName"]] = each.get("AlarmDescription") or ""
+            if each.get("AlarmActions") and not each.get("ActionsSuppressedBy"):
+                found[each["AlarmName"]] = each.get("AlarmDescription") or ""
     return found
 
 

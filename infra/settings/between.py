@@ -36,6 +36,7 @@ def between_fields(values: Mapping[str, Any], faulty: set[str]) -> Iterator[Faul
         )
     yield from _of_the_climb(values, faulty)
     yield from _of_private_stages(values, faulty)
+    yield from _of_the_archive(values)
     gpu = values.get("gpu")
     if isinstance(gpu, Mapping) and gpu.get("mode") == Wanted.ACTIVE and not gpu.get("activeUntil"):
         yield Fault(
@@ -138,6 +139,23 @@ def _of_private_stages(values: Mapping[str, Any], faulty: set[str]) -> Iterator[
             f"is none: private boxes could not reach {'; '.join(what for what, _ in outside)}",
             f"Use {Nat.ONE} or {Nat.PER_ZONE}, or: {'; '.join(remedy for _, remedy in outside)}. What else the "
             f"application calls outside of AWS, such as webhooks, would be out of reach too (docs/adr/0042-nat.md)",
+        )
+
+
+def _of_the_archive(values: Mapping[str, Any]) -> Iterator[Fault]:
+    """Every box of a stack has the archive as apt's only source, so it must hold what each of them installs."""
+    edge = values.get("edge")
+    if not isinstance(edge, Mapping) or not edge.get("packages"):
+        return
+    single = next(
+        (each for each in _stages(values) if each is not None and each.option is Option.SINGLE), None
+    )
+    if single is not None:
+        yield Fault(
+            f"{NAMESPACE}:edge.packages",
+            f"names an archive, which holds no PostgreSQL: a new single box, as {single.name} has, would never "
+            "install",
+            "Take edge.packages out: single boxes ask the mirrors (the archive is for split and private)",
         )
 
 

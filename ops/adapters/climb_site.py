@@ -135,11 +135,11 @@ class Site:
                 self._objects = S3Objects(bucket, self.region)
             return self._objects
 
-    def journal(self, *, alone: bool = False) -> Journal:
-        """The stack's journal, opened; `alone` reads what this disk has."""
+    def journal(self, *, alone: bool = False, must: bool = False) -> Journal:
+        """The stack's journal, opened; `alone` reads what this disk has, `must` never without the bucket."""
         path = self.work_dir / ".local" / "climbs" / f"{self.stack}.jsonl"
         journal = Journal(path, self.stack, None if alone else self.objects(), says=self.says)
-        journal.open()
+        journal.open(must=must)
         return journal
 
     def lock(self) -> ClimbLock:

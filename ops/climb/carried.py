@@ -17,6 +17,7 @@ from infra.core.errors import Fault, TerraceError
 from ops.climb import approval, history, shared
 from ops.climb.approval import Approval, Signer
 from ops.climb.journal import Event, Journal, Record
+from ops.climb.lock import Lock
 from ops.climb.plan import BRANCH, Bound, Plan, expired
 from ops.climb.rules import Gates
 from ops.climb.steps import Kind, Step, Words
@@ -36,8 +37,8 @@ class Sources(Protocol):
         """The bucket that every clone shares."""
         ...
 
-    def journal(self) -> Journal:
-        """The stack's journal, opened."""
+    def journal(self, *, must: bool) -> Journal:
+        """The stack's journal, opened; an error, never a part of it, where the bucket does not answer and `must`."""
         ...
 
     def agreed(self) -> tuple[Gates, str, str]:
@@ -92,6 +93,7 @@ class Carried:
 
     def _refusals(self, plan_id: str, before: Words, wanted: Words) -> Iterator[Fault]:
         objects = self.sources.objects()
+        yield from _at_work(objects, self.sources.stack)
         plan = shared.fetch_plan(objects, self.sources.stack, plan_id)
         step = step_of(plan, before, wanted)
         if step is None:
@@ -102,15 +104,16 @@ class Carried:
                 "Write the words of its next step, or plan the climb that the file asks for",
             )
             return
-        journal = self.sources.journal()
+        journal = self.sources.journal(must=True)
         records = journal.of(plan.id)
         gates, _, signers = self.sources.agreed()
         yield from unfit(
             plan, gates, shared.fetch_approvals(objects, plan.stack, plan), signers, self.signer, self.now()
         )
         yield from _over(plan, journal, records)
-        yield from _rows_behind(plan, step, records)
-        yield from self._moved(plan, begun=bool(records))
+        moved = list(self._moved(plan, begun=bool(records)))
+        yield from _rows_behind(plan, step, records, applies=not moved)
+        yield from moved
         yield from self._more(plan, step)
 
     def _moved(self, plan: Plan, *, begun: bool) -> Iterator[Fault]:
@@ -174,6 +177,14 @@ def _pairs(plan: Plan) -> list[tuple[Words, Words]]:
     ]
 
 
+def _at_work(objects: Objects, stack: str) -> Iterator[Fault]:
+    """Whoever climbs this moment. A look and no lock: a workflow's role writes none (components/roles.py)."""
+    if (found := Lock(objects, stack).holder()) is not None and not found[1]:
+        yield Fault(
+            f"stack {stack}", f"is held by {found[0].said()}", "Run the workflow again once that is done"
+        )
+
+
 def _over(plan: Plan, journal: Journal, records: Sequence[Record]) -> Iterator[Fault]:
     under_way = history.open_climb(journal)
     if under_way is not None and under_way.climb != plan.id:
@@ -191,8 +202,12 @@ def _over(plan: Plan, journal: Journal, records: Sequence[Record]) -> Iterator[F
         yield Fault(f"climb {plan.id}", f"{how[last.event]} since {last.at}", AGAIN)
 
 
-def _rows_behind(plan: Plan, step: Step, records: Sequence[Record]) -> Iterator[Fault]:
-    """Steps that move rows and come before this one: without them the other side would serve an empty database."""
+def _rows_behind(plan: Plan, step: Step, records: Sequence[Record], *, applies: bool) -> Iterator[Fault]:
+    """Steps that move rows and come before this one: without them the other side would serve an empty database.
+
+    Unless it `applies`, scripts/scale_up.py would refuse the plan too: a step that a workflow made moved the state,
+    and only a climb that has begun in the journal may go on over that.
+    """
     telling = (Event.AFTER, Event.BEFORE_UNDO, Event.UNDONE)
     for each in plan.steps[: plan.steps.index(step)]:
         known = [one.event for one in records if one.step == each.name and one.event in telling]
@@ -200,7 +215,7 @@ def _rows_behind(plan: Plan, step: Step, records: Sequence[Record]) -> Iterator[
             yield Fault(
                 f"climb {plan.id}",
                 f"has not done {each.name}: {each.does}",
-                f"scripts/scale_up.py moves the rows: apply {plan.id} -s {plan.stack}",
+                f"scripts/scale_up.py moves the rows: apply {plan.id} -s {plan.stack}" if applies else AGAIN,
             )
 
 

@@ -107,16 +107,19 @@ class Journal:
     mirrored: int = 0
     """How many records are known to be in the bucket."""
 
-    def open(self) -> None:
+    def open(self, *, must: bool = False) -> None:
         """Reads the disk, then what the bucket has beyond it; mends a line that a power cut left half.
 
         Raises:
-            TerraceError: a record was changed, or the chain is broken.
+            TerraceError: a record was changed, or the chain is broken; or the bucket does not answer, and `must`:
+                whoever decides by what is *not* in the journal cannot take this disk's word for it.
         """
         self.records = self._read()
         try:
             self._take_from_bucket()
         except BucketUnreachableError as error:
+            if must:
+                raise
             self.says(f"the journal is read from this disk alone: {error.faults[0].what}")
 
     def of(self, climb: str) -> list[Record]:

@@ -25,6 +25,8 @@ from ops.climb.store import BucketUnreachableError, Objects, Stored
 
 LEASE_SECONDS = 300.0
 RENEW_SECONDS = 60.0
+BEAT_SECONDS = 50.0
+"""Less than the minute of the alarm that hears it (as a deploy's), and by a thread that waits for no bucket."""
 
 
 class LockedError(TerraceError):
@@ -59,7 +61,7 @@ class Holder:
 
 @dataclass
 class Lock:
-    """The lock of one stack. `beat` is called whenever it is renewed, and once when it is taken."""
+    """The lock of one stack. `beat` is called when it is taken, and each BEAT_SECONDS while it is held."""
 
     objects: Objects
     stack: str
@@ -94,14 +96,19 @@ class Lock:
         )  # fmt: skip
         etag = self._take(mine, wait_seconds)
         ended = threading.Event()
-        renewing = threading.Thread(target=self._renew, args=(mine, etag, ended), daemon=True)
         self.beat()
-        renewing.start()
+        at_work = (
+            threading.Thread(target=self._renew, args=(mine, etag, ended), daemon=True),
+            threading.Thread(target=self._beat, args=(ended,), daemon=True),
+        )
+        for each in at_work:
+            each.start()
         try:
             yield
         finally:
             ended.set()
-            renewing.join()
+            for each in at_work:
+                each.join()
             self._give_back(mine)
 
     def _take(self, mine: Holder, wait_seconds: float) -> str:
@@ -143,6 +150,9 @@ class Lock:
                 self.lost = "the lock was taken over by somebody else"
                 return
             etag = renewed
+
+    def _beat(self, ended: threading.Event) -> None:
+        while not ended.wait(BEAT_SECONDS):
             self.beat()
 
     def _give_back(self, mine: Holder) -> None:

@@ -190,7 +190,7 @@ def diff_table(found: CostDiff, title: str, today: date) -> Table:
     if small:
         before = together(each.before.monthly for each in small if each.before).likely
         after = together(each.after.monthly for each in small if each.after).likely
-        named = f"{_named(len(small))}, {_BELOW}"
+        named = f"{_named(len(small))}, differences {_BELOW}"
         rows.append(("~", named, usd(before), usd(after), f"{rounded(after - before):+,}"))
     share = f" ({found.percent:+.0f} %)" if found.percent is not None else ""
     total = found.after.total

@@ -55,7 +55,7 @@ def pin(digests: Digests, *, path: Path = FILE, only: Sequence[str] = ()) -> Pin
             value = asked[key]()
         except NotPublishedError as error:
             if key == IMAGE:
-                waiting[key] = f"{error.faults[0].path} is not to be seen yet: run the workflow gpu-image"
+                waiting[key] = f"{error.faults[0]} The workflow gpu-image pushes it"
             else:
                 failed += error.faults
             continue

@@ -1,4 +1,4 @@
-"""The only place for what a validation week says: quality, failures, waits, tokens, money; as text and a chart."""
+"""The only place for what a validation week says: quality, failures, waits, tokens; as text and a chart."""
 
 from __future__ import annotations
 

@@ -32,6 +32,8 @@ class Bucket:
 
     held: dict[str, tuple[bytes, str]] = field(default_factory=dict)
     away: bool = False
+    away_under: str = ""
+    """Keys that begin so are out of reach, all others are not: a role that may read plans and no journal."""
     age_seconds: float = 0.0
     writes: int = 0
 
@@ -40,24 +42,24 @@ class Bucket:
         return "s3://pretended"
 
     def get(self, key: str) -> Stored | None:
-        self._reach()
+        self._reach(key)
         found = self.held.get(key)
         return Stored(found[0], found[1], self.age_seconds) if found else None
 
     def create(self, key: str, content: bytes) -> str | None:
-        self._reach()
+        self._reach(key)
         return None if key in self.held else self._write(key, content)
 
     def replace(self, key: str, content: bytes, etag: str) -> str | None:
-        self._reach()
+        self._reach(key)
         return self._write(key, content) if key in self.held and self.held[key][1] == etag else None
 
     def delete(self, key: str) -> None:
-        self._reach()
+        self._reach(key)
         self.held.pop(key, None)
 
     def keys(self, prefix: str) -> Sequence[str]:
-        self._reach()
+        self._reach(prefix)
         return sorted(key for key in self.held if key.startswith(prefix))
 
     def _write(self, key: str, content: bytes) -> str:
@@ -65,8 +67,8 @@ class Bucket:
         self.held[key] = (content, str(self.writes))
         return str(self.writes)
 
-    def _reach(self) -> None:
-        if self.away:
+    def _reach(self, key: str) -> None:
+        if self.away or (self.away_under and key.startswith(self.away_under)):
             raise BucketUnreachableError(Fault(self.name, "does not answer", "Look at the network"))
 
 

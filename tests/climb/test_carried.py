@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,17 @@ from typing import Any
 import pytest
 
 from infra.core.stages import find
+from ops.adapters.carried import SiteOfWorkflow
 from ops.adapters.git import Git
 from ops.climb import shared
 from ops.climb.approval import Approval
-from ops.climb.carried import Carried
+from ops.climb.carried import AGAIN, Carried
 from ops.climb.journal import Event
+from ops.climb.lock import LEASE_SECONDS, Holder
 from ops.climb.plan import Bound, Plan
 from ops.climb.rules import Gates, parse
 from ops.climb.steps import Words, contraction
+from ops.climb.store import BucketUnreachableError
 from ops.climb.verdicts import Answer, Verdict
 
 from .pretended import Bucket, Journal, plan
@@ -61,9 +64,9 @@ class Sources:
     def objects(self) -> Bucket:
         return self.bucket
 
-    def journal(self) -> Journal:
+    def journal(self, *, must: bool = False) -> Journal:
         made = Journal(self.folder / f"{self.stack}.jsonl", self.stack, self.bucket)
-        made.open()
+        made.open(must=must)
         return made
 
     def agreed(self) -> tuple[Gates, str, str]:
@@ -124,6 +127,21 @@ def test_a_plan_that_no_machine_can_find_lets_nothing_pass(sources: Sources) -> 
     assert "is no plan in s3://pretended" in refused(sources, carries="climb/ffffffffff")
     sources.bucket.away = True
     assert "does not answer" in refused(sources)
+
+
+def test_a_fresh_clone_that_cannot_read_the_journal_lets_nothing_pass(sources: Sources) -> None:
+    wrote(Event.BEGAN, climb="another")(sources)
+    sources.folder /= "a fresh clone"
+    sources.bucket.away_under = "climbs/dev/journal/"
+    assert refused(sources) == "s3://pretended: does not answer. Look at the network"
+
+
+def test_a_workflows_own_site_opens_the_journal_from_the_bucket_or_not_at_all(tmp_path: Path) -> None:
+    site = SiteOfWorkflow(tmp_path, tmp_path, "dev", {"PULUMI_BACKEND_URL": "s3://pretended"})
+    setattr(site, "_objects", Bucket(away_under="climbs/dev/journal/"))  # noqa: B010 a bucket that fails in part
+    assert site.journal().records == []
+    with pytest.raises(BucketUnreachableError):
+        site.journal(must=True)
 
 
 def test_another_step_than_the_plans_and_one_of_its_own_backwards_are_refused(sources: Sources) -> None:
@@ -194,9 +212,28 @@ def a_setting_that_rides_along(sources: Sources) -> None:
     sources.more = {"terrace:ingress": ["0.0.0.0/0"]}
 
 
+def locked(**changes: Any) -> Callable[[Sources], None]:
+    def hold(sources: Sources) -> None:
+        held = Holder(
+            "t", "alice@laptop", "laptop/boot", 7, "1", "2026-11-21T08:59:00+00:00", "apply", RESIZE.id
+        )
+        sources.bucket.create("climbs/dev/lock.json", json.dumps(asdict(replace(held, **changes))).encode())
+
+    return hold
+
+
+def test_a_lock_whose_holder_is_dead_by_the_locks_own_rules_stops_nobody(sources: Sources) -> None:
+    locked()(sources)
+    assert "is held by alice@laptop (process 7)" in refused(sources)
+    sources.bucket.age_seconds = LEASE_SECONDS + 1
+    assert refused(sources) == ""
+
+
 @pytest.mark.parametrize(
     ("happened", "said"),
     [
+        (locked(), "is held by alice@laptop"),
+        (locked(climb=ACROSS.id, reason="rollback"), "rollback"),
         (changed_afterwards, "was changed after it was made"),
         (under_anothers_name, "holds plan"),
         (of_another_stack, "of dev"),
@@ -265,6 +302,28 @@ def test_nobody_shifts_requests_to_a_database_whose_rows_have_not_moved(sources:
     assert said() == ""
     journal.append(ACROSS.id, Event.BEFORE_UNDO, "switch")
     assert "has not done switch" in said()
+
+
+def test_behind_a_step_that_a_workflow_made_a_new_plan_leads_on_and_the_old_one_says_so(
+    sources: Sources,
+) -> None:
+    assert refused(sources, REST, EXPANDED, carries=ACROSS.id) == ""
+    now_bound(state="moved by that step")(sources)
+    said = refused(sources, EXPANDED, MOVED, carries=ACROSS.id)
+    assert "has not done copy" in said
+    assert "the stack's state" in said
+    assert "apply" not in said
+    assert said.count(AGAIN) == 3
+    again = replace(ACROSS, bound=sources.now_bound)
+    shared.publish_plan(sources.bucket, again)
+    shared.publish_approval(sources.bucket, "dev", approved(again))
+    said = refused(sources, EXPANDED, MOVED, carries=again.id)
+    assert f"apply {again.id} -s dev" in said
+    assert AGAIN not in said
+    journal = sources.journal()
+    for step in ("copy", "switch"):
+        journal.append(again.id, Event.AFTER, step)
+    assert refused(sources, EXPANDED, MOVED, carries=again.id) == ""
 
 
 def test_a_contraction_passes_only_with_what_its_plan_keeps(sources: Sources) -> None:

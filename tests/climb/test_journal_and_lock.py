@@ -14,9 +14,14 @@ from typing import Any
 
 import pytest
 
+from infra.core.alarms import alarm_set
 from infra.core.errors import TerraceError
+from infra.core.shape import shape
+from infra.core.stages import find
+from infra.core.thresholds import Facts
+from infra.host.box.metrics import deploying
 from ops.climb.journal import Event, Journal, chain_faults
-from ops.climb.lock import LEASE_SECONDS, Holder, Lock, LockedError, began, machine
+from ops.climb.lock import BEAT_SECONDS, LEASE_SECONDS, Holder, Lock, LockedError, began, machine
 
 from .pretended import Bucket
 
@@ -156,21 +161,37 @@ def test_two_climbs_at_once_from_two_clones_one_waits_or_is_told_who_holds_the_l
     assert bucket.held == {}
 
 
-def test_who_holds_the_lock_says_that_a_climb_is_under_way_from_the_first_moment_and_each_time_it_is_renewed(
+def test_a_climb_is_said_to_be_under_way_from_the_first_moment_and_on_while_its_bucket_does_not_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("ops.climb.lock.RENEW_SECONDS", 0.01)
+    monkeypatch.setattr("ops.climb.lock.BEAT_SECONDS", 0.01)
     told: list[int] = []
-    again = threading.Event()
+    asked, again = threading.Event(), threading.Event()
+
+    class Silent(Bucket):
+        """Takes a lock, and answers no renewal before enough was said."""
+
+        def replace(self, key: str, content: bytes, etag: str) -> str | None:
+            asked.set()
+            assert again.wait(30)
+            return super().replace(key, content, etag)
 
     def beat() -> None:
         told.append(1)
-        if len(told) > 2:
+        if len(told) > 2 and asked.is_set():
             again.set()
 
-    with Lock(Bucket(), "dev", beat=beat).held(reason="first", climb="c"):
+    with Lock(Silent(), "dev", beat=beat).held(reason="first", climb="c"):
         assert told
         assert again.wait(30)
+
+
+def test_a_climb_says_it_more_often_than_the_alarm_that_hears_it_looks() -> None:
+    every = alarm_set(Facts(shape(find("single-8g")))).alarms
+    (hears,) = [each for each in every if each.name == "stack-deploying"]
+    assert hears.period_seconds > BEAT_SECONDS
+    assert hears.period_seconds > deploying.EVERY_SECONDS
 
 
 def test_a_lock_that_is_given_back_in_time_is_taken_by_who_waits() -> None:

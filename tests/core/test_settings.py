@@ -244,6 +244,7 @@ def test_pulumi_yaml_describes_every_key_as_the_model_does() -> None:
 
 CERTIFICATE = "arn:aws:acm:ap-northeast-2:123456789012:certificate/00000000-0000-0000-0000-000000000000"
 PRIVATE = {"terrace:stage": "private", "terrace:domain": "app.example.com"}
+ARCHIVED = {"packages": "0" * 64}
 IN_ROUTE_53 = {"terrace:dns": {"zoneId": "Z0123456789ABC"}}
 
 
@@ -282,6 +283,16 @@ IN_ROUTE_53 = {"terrace:dns": {"zoneId": "Z0123456789ABC"}}
             "terrace:edge.nat",
             "; RunPod's API, which gpu.mode flex asks",
         ),
+        ({"terrace:edge": ARCHIVED}, "terrace:edge.packages", "a new single box, as single-8g has"),
+        (
+            {
+                "terrace:stage": "split",
+                "terrace:climb": {"to": "single-8g", "phase": "expanded"},
+                "terrace:edge": ARCHIVED,
+            },
+            "terrace:edge.packages",
+            "a new single box, as single-8g has, would never install",
+        ),
         ({"terrace:climb": {"to": "split", "phase": "done"}}, "terrace:climb.phase", "'expanded' or 'moved'"),
         ({"terrace:climb": {"to": "elastic-1m", "phase": "moved"}}, "terrace:climb.to", "not built yet"),
         ({"terrace:climb": {"to": "private", "phase": "expanded"}}, "terrace:climb.to", "in one walk"),
@@ -306,6 +317,7 @@ def test_what_a_stage_cannot_stand_with_is_refused_with_the_way_out(
     "changes",
     [
         {"terrace:stage": "split"},
+        {"terrace:stage": "split", "terrace:edge": ARCHIVED},
         {**PRIVATE, **IN_ROUTE_53},
         {**PRIVATE, "terrace:edge": {"certificateArn": CERTIFICATE, "nat": "per-zone"}},
         {**PRIVATE, **IN_ROUTE_53, "terrace:edge": {"nat": "none", "packages": "0" * 64}},

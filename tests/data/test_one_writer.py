@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import signal
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,9 +16,9 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.core.errors import TerraceError
+from infra.core.errors import Fault, TerraceError
 from infra.core.naming import UNSET
-from infra.host.box.data import compare, work
+from infra.host.box.data import command, compare, work
 from infra.host.box.data.application import environment
 from infra.host.box.data.compare import Census, differences
 from infra.host.box.data.ends import End, Mark, State
@@ -342,6 +343,82 @@ def test_requests_go_on_where_they_went_when_a_switch_is_refused_or_taken_back(f
     assert (asking.waiting, asking.to) == (False, BOX)
 
 
+@pytest.mark.parametrize("error", [OSError("no room"), ValueError("no number"), KeyboardInterrupt()])
+def test_whatever_ends_a_switch_behind_the_fence_requests_and_rows_go_on_where_they_went(
+    followed: Stack, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fails(_: Pretended) -> None:
+        raise error
+
+    asking = Asking(followed)
+    followed.move = replace(followed.move, requests=asking)
+    followed.move.follow(lambda _: None)
+    monkeypatch.setattr(Pretended, "drain", fails)
+    with pytest.raises(type(error)):
+        followed.move.switch(lambda _: None)
+    assert (asking.waiting, asking.to, followed.writers()) == (False, BOX, [BOX])
+    assert followed.rds.found.state is State.FOLLOWING
+
+
+def test_a_way_back_that_fails_as_well_hides_no_first_error_and_ends_no_later_step(
+    followed: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(_: str) -> str:
+        raise TerraceError(Fault("requests", "Nginx refuses the switch", "Look at its log"))
+
+    asking = Asking(followed)
+    monkeypatch.setattr(asking, "lead", refuses)
+    followed.move = replace(followed.move, requests=asking)
+    followed.move.follow(lambda _: None)
+    followed.rds.rows, said = 1999, []
+    with pytest.raises(DifferentError, match="1999 rows"):
+        followed.move.switch(said.append)
+    assert (followed.writers(), followed.rds.found.state) == ([BOX], State.FOLLOWING)
+    assert any("Nginx refuses the switch" in each for each in said)
+
+
+def test_where_nobody_can_say_who_is_recorded_nobody_writes_until_the_switch_is_asked_for_again(
+    followed: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Record.read
+
+    def away(_: Record) -> Writer:
+        raise TerraceError(Fault("database/writer", "cannot be had", "Run it again"))
+
+    def put(**_: Any) -> None:
+        monkeypatch.setattr(Record, "read", away)
+        raise ClientError({"Error": {"Code": "InternalServerError", "Message": "away"}}, "PutParameter")
+
+    ssm = cast("Parameters", followed.move.record._ssm)
+    working = ssm.put_parameter
+    followed.move.follow(lambda _: None)
+    monkeypatch.setattr(ssm, "put_parameter", put)
+    with pytest.raises(TerraceError, match="PutParameter"):
+        followed.move.switch(lambda _: None)
+    assert followed.writers() == []
+    monkeypatch.setattr(Record, "read", read)
+    monkeypatch.setattr(ssm, "put_parameter", working)
+    followed.move.switch(lambda _: None)
+    assert followed.writers() == [RDS]
+
+
+def test_a_hold_that_is_refused_leaves_the_writers_sessions_alone(
+    followed: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses() -> None:
+        raise TerraceError(Fault("requests", "Nginx refuses the switch", "Look at its log"))
+
+    asking = Asking(followed)
+    monkeypatch.setattr(asking, "hold", refuses)
+    followed.move = replace(followed.move, requests=asking)
+    followed.move.follow(lambda _: None)
+    before = followed.box.found
+    monkeypatch.setattr(followed.box, "open", None)
+    with pytest.raises(TerraceError, match="refuses the switch"):
+        followed.move.switch(lambda _: None)
+    assert (followed.box.found, followed.writers(), asking.to) == (before, [BOX], BOX)
+
+
 @pytest.mark.parametrize("changes", range(15))
 def test_a_switch_cut_anywhere_and_asked_for_again_leads_requests_to_who_writes(
     followed: Stack, changes: int
@@ -547,6 +624,34 @@ def test_the_verifier_proves_the_exchange_of_rfc_7677() -> None:
     exchange = f"n=user,r=rOprNGfwEbeRWgbNEkqO,r={nonce},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,c=biws,r={nonce}"
     signature = hmac.digest(server_key, exchange.encode(), hashlib.sha256)
     assert base64.b64encode(signature).decode() == "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_interrupts_a_verb_once_and_what_it_takes_back_is_waited_for(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+) -> None:
+    done: list[str] = []
+
+    def verb(*_: object) -> dict[str, Any]:
+        try:
+            signal.raise_signal(number)
+        finally:
+            signal.raise_signal(number)
+            done.append("taken back")
+        return {}
+
+    before = signal.getsignal(number)
+    monkeypatch.setattr(command, "LOCK", tmp_path / "data.lock")
+    monkeypatch.setattr(command, "_move", lambda *_: None)
+    monkeypatch.setattr(command, "_verb", verb)
+    place = ["--region", "r", "--parameters", "/p", "--endpoint", "h:1", "--master-secret", "s"]
+    assert command.main(["switch", *place, "--storage-gib", "20"]) == command.FAILED
+    assert done == ["taken back"]
+    assert "Interrupted" in capsys.readouterr().err
+    assert signal.getsignal(number) == before
 
 
 @dataclass

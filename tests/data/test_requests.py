@@ -18,7 +18,8 @@ from infra.core.release import Part
 from infra.host.box.data import requests as held
 from infra.host.box.data.record import BOX, RDS
 from infra.host.box.data.requests import BoxRequests, Holder
-from infra.host.box.deploy.errors import DeployError
+from infra.host.box.deploy import lock
+from infra.host.box.deploy.errors import DeployError, RefusedError
 from infra.host.box.deploy.journal import FileJournal
 from infra.host.box.deploy.model import Serving, State
 from infra.host.box.deploy.place import Place
@@ -81,12 +82,14 @@ class Proxy:
     """Nginx, as far as requests see it: where the backend's go."""
 
     def __init__(self) -> None:
-        self.to, self.refuses = "127.0.0.1:8081", False
+        self.to, self.refuses, self.is_stuck = "127.0.0.1:8081", False, False
 
     def lead(self, _: Part, server: str) -> None:
         if self.refuses:
             raise DeployError("Nginx refuses the switch", "Look at its log")
         self.to = server
+        if self.is_stuck:
+            raise DeployError("Nginx did not take its new configuration", "Look at its log")
 
     def targets(self, _: Part) -> tuple[int, ...]:
         host, port = self.to.split(":")
@@ -115,7 +118,28 @@ def of(directory: Path, *, role: str = "single", serves: bool = True) -> tuple[B
     if serves:
         FileJournal(place.state).save(State({Part.BACKEND: Serving("v1", 8081)}, ("v1",)))
     nginx = Proxy()
-    return BoxRequests({}, place, cast("Nginx", nginx)), nginx
+    return BoxRequests({}, place, cast("Nginx", nginx), deploys=directory / "deploy.lock"), nginx
+
+
+def deploy(made: BoxRequests) -> None:
+    """Begins one, and ends it at once."""
+    with lock.held(made.deploys, by="a person", reason="release v2", wait_seconds=0):
+        pass
+
+
+def test_while_a_deploy_is_under_way_nothing_waits(
+    tmp_path: Path, stack: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held, "DEPLOY_SECONDS", 0.0)
+    made, nginx = of(tmp_path)
+    with (
+        lock.held(made.deploys, by="a person", reason="release v2", wait_seconds=0),
+        pytest.raises(TerraceError, match="release v2 by a person"),
+    ):
+        made.hold()
+    assert nginx.to == "127.0.0.1:8081"
+    made.hold()
+    assert made.lead(BOX) == "127.0.0.1:8081"
 
 
 def test_requests_wait_at_a_port_of_the_box_and_go_to_the_new_backend_then(
@@ -124,7 +148,10 @@ def test_requests_wait_at_a_port_of_the_box_and_go_to_the_new_backend_then(
     made, nginx = of(tmp_path)
     made.hold()
     assert nginx.to == f"127.0.0.1:{held.HOLD_PORT}"
+    with pytest.raises(RefusedError, match="the switch of the writer by terrace-data"):
+        deploy(made)
     assert made.lead(RDS) == f"{OTHER}:{PORT}" == nginx.to
+    deploy(made)
     assert made.lead(RDS) == nginx.to, "asked again, the same"
     assert made.lead(BOX) == nginx.to == "127.0.0.1:8081"
 
@@ -149,5 +176,18 @@ def test_what_nginx_refuses_is_a_fault_before_anything_waits(tmp_path: Path, sta
     with pytest.raises(TerraceError, match="refuses the switch"):
         made.hold()
     assert nginx.to == "127.0.0.1:8081"
+    deploy(made)
     nginx.refuses = False
     assert made.lead(RDS) == f"{OTHER}:{PORT}"
+
+
+def test_where_the_reload_fails_behind_the_written_file_nginx_asks_the_own_backend_again(
+    tmp_path: Path, stack: dict[str, str]
+) -> None:
+    made, nginx = of(tmp_path)
+    nginx.is_stuck = True
+    with pytest.raises(TerraceError, match="did not take"):
+        made.hold()
+    assert nginx.to == "127.0.0.1:8081"
+    with pytest.raises(OSError, match="refused"):
+        sent(held.HOLD_PORT, b"nobody waits any more")

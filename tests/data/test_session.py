@@ -6,10 +6,12 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from infra.core.errors import TerraceError
+from infra.host.box.data import session
 from infra.host.box.data.ends import End
 
 PSQL = f"""\
@@ -54,9 +56,29 @@ def test_one_program_answers_many_queries_each_with_its_own_answer(end: End, tmp
     assert (tmp_path / "log").read_text() == "started dbname=postgres\nstarted dbname=app\n"
 
 
+def test_an_interrupt_at_a_terminal_is_not_the_sessions(end: End) -> None:
+    end.sql("one")
+    assert os.getpgid(end.sessions["postgres"]._process.pid) != os.getpgid(0)
+
+
 def test_a_question_and_an_answer_larger_than_a_pipe_do_not_wait_for_each_other(end: End) -> None:
     asked = "\n".join(f"line {number}" for number in range(40_000))
     assert end.sql(asked) == asked
+
+
+def test_a_query_that_was_interrupted_does_not_answer_the_next_one(
+    end: End, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupting(Thread):
+        def start(self) -> None:
+            super().start()
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(session.threading, "Thread", Interrupting)
+        with pytest.raises(KeyboardInterrupt):
+            end.sql("one")
+    assert end.sql("two") == "two"
 
 
 def test_a_failure_says_why_and_the_next_query_has_a_session_of_its_own(end: End, tmp_path: Path) -> None:

@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 
 from infra.core.release import CURRENT_KEY, Part, Strategy, about_key, archive_key
-from infra.host.box.deploy import lock, units
+from infra.host.box.deploy import lock, proxy, units
+from infra.host.box.deploy import main as deploys
 from infra.host.box.deploy.errors import DeployError, RefusedError
 from infra.host.box.deploy.journal import FileJournal
 from infra.host.box.deploy.main import main
 from infra.host.box.deploy.memory import BoxMemory
 from infra.host.box.deploy.model import Intent, Outcome, Result, Serving, State, Unpacked, Verb
+from infra.host.box.deploy.place import Place
 from infra.host.box.deploy.proxy import Nginx, render
 from infra.host.box.deploy.store import Store
 from ops import deploy, release
@@ -183,6 +185,48 @@ def test_an_upstream_asks_its_second_port_only_where_the_first_refuses(tmp_path:
     proxy.prepare({Part.BACKEND: (8081, 8080)})
     assert proxy.targets(Part.BACKEND) == (8081, 8080)
     assert proxy.targets(Part.FRONTEND) == ()
+
+
+NEW_BOX = "10.20.0.9:8090"
+
+
+@pytest.fixture
+def led(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Nginx:
+    """A box whose backend's requests go to another box."""
+    monkeypatch.setattr(proxy, "run", lambda _: "")
+    made = Nginx(tmp_path, tmp_path / "no-such.pid")
+    made.lead(Part.BACKEND, NEW_BOX)
+    return made
+
+
+def test_what_is_led_to_another_box_stays_so_at_a_boot_and_no_longer_than_a_switch(led: Nginx) -> None:
+    led.prepare({Part.BACKEND: (8081,), Part.FRONTEND: (3001,)})
+    assert (led.elsewhere(Part.BACKEND), led.targets(Part.FRONTEND)) == (NEW_BOX, (3001,))
+    led.switch({Part.BACKEND: (8081,)})
+    assert (led.elsewhere(Part.BACKEND), led.targets(Part.BACKEND)) == ("", (8081,))
+
+
+def test_what_waited_at_a_port_of_the_box_as_the_power_went_goes_to_its_own_backend(led: Nginx) -> None:
+    led.lead(Part.BACKEND, "127.0.0.1:8091")
+    led.prepare({Part.BACKEND: (8081,)})
+    assert led.targets(Part.BACKEND) == (8081,)
+
+
+@pytest.mark.parametrize("asked", [["release", "v2"], ["rollback"]])
+def test_a_box_whose_requests_are_led_to_another_takes_no_release(
+    led: Nginx,
+    asked: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    place = Place("backend", "ap-northeast-2", "artifacts", tmp_path / "releases", tmp_path / "state")
+    monkeypatch.setattr(deploys.Place, "of_box", lambda: place)
+    monkeypatch.setattr(deploys, "NGINX", tmp_path)
+    monkeypatch.setattr(deploys, "LOCK", tmp_path / "deploy.lock")
+    assert main(asked) == RefusedError.exit_code
+    assert f"is sent to {NEW_BOX}" in capsys.readouterr().err
+    assert led.elsewhere(Part.BACKEND) == NEW_BOX
 
 
 @pytest.mark.parametrize(("limit_mib", "free_mib"), [(8192, 2201), (16384, 6297)], ids=["8 GB", "16 GB"])

@@ -9,6 +9,7 @@ from typing import Any
 from embedded.runpod.model import Endpoint
 from infra.clients.calling import ONCE
 from infra.clients.runpod_jobs import JobPolicy
+from infra.core.gpu.bodies import cards
 from infra.core.gpu.definition import load_policy
 from infra.core.gpu.modes import Wanted, Workers
 from infra.core.gpu.platform import JobStatus
@@ -16,7 +17,7 @@ from infra.core.gpu.policy import Policy
 from infra.host.box.gpu.controller import Controller, Figures, Plan, Round
 from infra.host.box.gpu.record import ConflictError, Document, FileStore, Journal
 
-from .support import Bench, bench, envelope
+from .support import Bench, bench, definition, envelope
 
 JOB = JobPolicy(300, 3600)
 DAY = 86400
@@ -99,7 +100,7 @@ def desk(
         made.jobs(endpoint),
         MemoryStore(),
         Journal(path / "journal.jsonl"),
-        Plan(endpoint, envelope(wanted), budget, 300.0),
+        Plan(endpoint, envelope(wanted), budget, 300.0, cards=cards(definition())),
         policy or load_policy(),
         "box-1",
         lambda: made.double.world.now,

@@ -15,13 +15,14 @@ from moto import mock_aws
 
 from embedded.runpod.server import RunPodServer
 from infra.clients.runpod_key import KEY_PARAMETER
+from infra.core.gpu.bodies import cards
 from infra.core.gpu.definition import load_policy
 from infra.core.gpu.modes import Wanted
 from infra.core.metrics import GPU_METRICS
 from infra.core.naming import Naming
 from infra.host.box.gpu import __main__ as program
 
-from .support import KEY, envelope
+from .support import KEY, definition, envelope
 from .test_resource import made
 
 REGION = "ap-northeast-2"
@@ -49,6 +50,7 @@ def stand(served: RunPodServer, monkeypatch: pytest.MonkeyPatch) -> None:
     boto3.client("s3", region_name=REGION).create_bucket(Bucket="ours", **bucket)
     plan = {
         "envelope": envelope(Wanted.AUTO).as_data(),
+        "cards": cards(definition()).as_data(),
         "budgetUsd": "50",
         "activeUntil": "",
         "jobTimeoutSeconds": 300,

@@ -13,8 +13,10 @@ from moto import mock_aws
 from typer.testing import CliRunner, Result
 
 from embedded.runpod import pictures, samples
+from embedded.runpod.faults import FaultName
 from embedded.runpod.model import Endpoint
 from embedded.runpod.server import RunPodServer
+from infra.clients.calling import ONCE
 from infra.clients.runpod_jobs import Jobs
 from infra.clients.runpod_key import KEY_PARAMETER, UNSET
 from ops.talk import Exit
@@ -145,6 +147,24 @@ def test_ctrl_c_while_a_receipt_is_waited_for_says_how_to_ask_again_and_sends_no
     assert sent(served) == 1
 
 
+def test_a_server_that_fails_once_while_a_receipt_is_waited_for_does_not_end_the_wait(
+    stack: tuple[Any, RunPodServer], photo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, served = stack
+    path = f"/v2/{served.double.endpoints[0].id}/status"
+    served.double.faults.plan(FaultName.SERVER_ERROR, method="GET", path=path)
+    read = typed(script, "invoke", photo, "--wait")
+    assert (read.exit_code, served.double.faults.struck) == (Exit.DONE, [FaultName.SERVER_ERROR]), read.stderr
+    # One that fails for longer than our patience leaves a job that is paid for: its id is said.
+    monkeypatch.setattr(script, "Patience", lambda: ONCE)
+    served.double.faults.plan(FaultName.SERVER_ERROR, method="GET", path=path)
+    ended = typed(script, "invoke", photo, "--wait")
+    assert (ended.exit_code, "500" in ended.stderr) == (Exit.FAILED, True)
+    job = " ".join(ended.stderr.split()).split(HINT)[1].split()[0]
+    assert typed(script, "job", job, "--wait").exit_code == Exit.DONE
+    assert sent(served) == 2
+
+
 def test_a_job_is_cancelled_once_and_one_that_is_unknown_or_ended_is_said_to_be(
     stack: tuple[Any, RunPodServer], photo: str
 ) -> None:
@@ -165,6 +185,23 @@ def test_a_job_is_cancelled_once_and_one_that_is_unknown_or_ended_is_said_to_be(
         unknown = typed(script, command[0], "job-that-never-was", *command[1:])
         assert unknown.exit_code == Exit.FAILED
         assert "knows no such job" in unknown.stderr
+
+
+def test_status_says_where_the_endpoint_differs_and_what_each_difference_asks_for(
+    stack: tuple[Any, RunPodServer],
+) -> None:
+    script, served = stack
+    assert json.loads(typed(script, "status", "-o", "json").stdout)["differences"] == []
+    body = served.double.endpoints[0].body
+    body["timeout"], body["dataCenterIds"] = 1000, ["EU-RO-1"]
+    body["env"]["MAX_MODEL_LEN"], body["workers"] = "128000", {"min": 0, "max": 5, "idleTimeout": 60}
+    found = typed(script, "status", "-o", "json")
+    assert json.loads(found.stdout)["differences"] == [
+        "release: env.MAX_MODEL_LEN: '128000' -> '8192'",
+        "scale-only: timeout: 1000 -> 300000",
+        "placement: dataCenterIds: ['EU-RO-1'] -> []",
+        "scale-only: workers: 'min 0, max 5, idle 60 s' -> 'min 0, max 2, idle 60 s'",
+    ]
 
 
 def test_an_endpoint_that_stands_already_is_renamed_once_and_only_after_a_yes(

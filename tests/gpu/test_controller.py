@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,17 @@ from embedded.runpod.faults import FaultName
 from infra.clients.calling import UnauthorizedError
 from infra.clients.runpod_jobs import JobPolicy
 from infra.core.errors import TerraceError
-from infra.core.gpu.decide import Finding, Override
+from infra.core.gpu.bodies import cards
+from infra.core.gpu.decide import Bounds, Decision, Finding, Observation, Override, State, decide
 from infra.core.gpu.definition import load_policy
 from infra.core.gpu.modes import Mode, Wanted, Workers
-from infra.core.gpu.platform import BURST_WORKERS
+from infra.core.gpu.platform import BURST_WORKERS, Stock, WorkerStatus
 from infra.core.gpu.policy import Window, overshoot_usd
 from infra.host.box.gpu.controller import Controller
 from infra.host.box.gpu.record import ConflictError, Document, FileStore, Journal, take_override
 
 from .desk import DAY, Board, Desk, desk
-from .support import NOW
+from .support import NOW, definition, envelope
 
 BOUND_USD = overshoot_usd(
     most_workers=2,
@@ -83,6 +85,25 @@ def test_a_validation_ends_by_itself(tmp_path: Path) -> None:
     assert made.live.least == 1
     made.rounds(40)
     assert made.live.least == 0
+
+
+@pytest.mark.parametrize(("budget_usd", "kept"), [(130.0, True), (100.0, False)])
+def test_a_validation_of_a_week_from_the_first_of_a_month_is_judged_by_its_own_end(
+    budget_usd: float, kept: bool
+) -> None:
+    policy, first, month = load_policy(), 0.0, 30 * DAY
+    state = State(mode=Mode.ACTIVE if kept else Mode.FLEX, last_at=first)
+    for hour in range(1, 7 * 24):
+        now = first + hour * 3600
+        usd = hour * 3600 * policy.usd_per_second if kept else 0.0
+        seen = Observation(now, Workers(int(kept), 2, 60), {}, 0, 0, 0, 0, usd)
+        bounds = Bounds(envelope(Wanted.ACTIVE), budget_usd, now, month - now, 300.0, first + 7 * DAY)
+        decision = decide(state, seen, policy, bounds, now)
+        assert (decision.mode is Mode.ACTIVE) is kept, decision.reason
+        if not kept:
+            assert "come to" in decision.reason
+            return
+        state = decision.state
 
 
 def test_an_override_holds_until_it_expires(auto: Desk) -> None:
@@ -177,6 +198,41 @@ def test_without_stock_nothing_is_flipped_up(tmp_path: Path) -> None:
     assert made.live.least == 0
 
 
+@pytest.mark.parametrize(
+    ("level", "cuda", "rounds"),
+    [
+        (Stock.HIGH, [("12.8", True), ("13.0", False)], 1),
+        (Stock.HIGH, [("12.8", True)], 1),
+        (Stock.HIGH, [("13.1", True)], 3),
+        (Stock.LOW, [], 3),
+        (Stock.NONE, [("13.0", True)], 1),
+    ],
+)
+def test_throttled_workers_without_a_host_of_their_cuda_are_a_finding_at_once_and_others_after_some_rounds(
+    level: Stock, cuda: list[tuple[str, bool]], rounds: int
+) -> None:
+    policy, state, took = load_policy(), State(), 0
+    stock = cards(definition()).stock(level, cuda)
+    for took in range(1, 9):
+        now = NOW + 60 * took
+        seen = Observation(now, Workers(0, 2, 60), {WorkerStatus.THROTTLED: 1}, 3, 0, 0, 0, 0.0, stock=stock)
+        decision = decide(state, seen, policy, Bounds(envelope(), 50.0, 1e6, 1e6, 300.0), now)
+        state = State.from_data(decision.state.as_data())
+        if Finding.NO_STOCK in decision.findings:
+            break
+    assert took == rounds
+
+
+def test_a_key_that_may_not_read_the_catalogue_leads_on_without_cards(tmp_path: Path) -> None:
+    made = desk(tmp_path, stock={"NVIDIA L4": "NONE"})
+    made.send(3)
+    made.bench.double.faults.plan(FaultName.FORBIDDEN, path="/v2/catalog", times=9)
+    found = made.rounds(4)[-1].decision
+    assert made.bench.double.faults.struck
+    assert found is not None
+    assert Finding.NO_STOCK in found.findings
+
+
 def test_a_crash_loop_is_closed_before_it_bills_on_and_on(auto: Desk) -> None:
     auto.rounds(2)
     auto.platform.crashing = True
@@ -185,6 +241,18 @@ def test_a_crash_loop_is_closed_before_it_bills_on_and_on(auto: Desk) -> None:
     assert auto.live.most == 0
     assert auto.spent_usd < 0.2
     assert "crash" in "".join(str(each) for each in auto.controller.journal.read())
+
+
+def test_whoever_has_looked_into_a_crash_loop_ends_its_rest_by_mode_auto(auto: Desk) -> None:
+    auto.platform.crashing = True
+    auto.send(1)
+    auto.rounds(30)
+    auto.platform.crashing = False
+    assert (auto.rounds(5)[-1].said.startswith("closed for another"), auto.live.most) == (True, 0)
+    take_override(auto.controller.store, None)
+    auto.rounds(5)
+    assert auto.live.most == 2
+    assert auto.platform.completed == 1
 
 
 def test_an_image_that_cannot_be_pulled_ends_closed_too(auto: Desk) -> None:
@@ -222,6 +290,31 @@ def test_a_dead_engine_is_thrown_away_and_a_new_one_does_the_work(auto: Desk) ->
     assert endpoint.completed == done + 4
 
 
+def looked(counts: list[tuple[int, int]]) -> list[Decision]:
+    """What is decided of two ready workers, minute by minute, by what has failed and completed in each."""
+    policy, state, failed, completed, found = load_policy(), State(), 0, 0, []
+    for minute, (more_failed, more_completed) in enumerate(counts):
+        failed, completed, now = failed + more_failed, completed + more_completed, NOW + 60 * minute
+        seen = Observation(now, Workers(0, 2, 60), {WorkerStatus.RUNNING: 2}, 0, 1, completed, failed, 1.0)
+        found.append(decide(state, seen, policy, Bounds(envelope(), 50.0, 1e6, 1e6, 300.0), now))
+        state = State.from_data(json.loads(json.dumps(found[-1].state.as_data())))
+    return found
+
+
+def test_a_dead_engine_beside_a_sound_one_is_found_and_what_the_sound_one_does_is_not_killed() -> None:
+    found = looked([(0, 0), (0, 8), (9, 4), (9, 4), (9, 4), (9, 0), (9, 4), (9, 4)])
+    assert [Finding.ONE_DEAD_ENGINE in each.findings for each in found] == [False] * 3 + [True] + [False] * 4
+    assert {each.workers for each in found[3:7]} == {Workers(0, 2, 1)}
+    # Rests while it is drained, so one event is one bounce, and ends by itself.
+    assert {each.mode for each in found[3:]} == {Mode.CLOSED}
+    assert len(found[-1].state.bounces) == 1
+
+
+@pytest.mark.parametrize("counts", [[(1, 20)] * 9, [(3, 4)] * 9, [(2, 0), (0, 1)] * 5])
+def test_failures_that_are_the_fewer_or_few_are_no_dead_engine(counts: list[tuple[int, int]]) -> None:
+    assert {each.mode for each in looked(counts)} <= {Mode.FLEX, Mode.SOFT, Mode.ACTIVE}
+
+
 def test_what_the_platform_lowered_after_quiet_days_is_restored(auto: Desk) -> None:
     auto.bench.api.patch(auto.endpoint, {"workers": {"min": 0, "max": 2, "idleTimeout": 60}})
     auto.rounds(2)
@@ -255,6 +348,18 @@ def test_a_wiped_exclusion_is_restored_after_the_controllers_own_patch(auto: Des
     take_override(auto.controller.store, Override(Mode.ACTIVE, NOW + 9999, "kim", "try"))
     auto.rounds(2)
     assert len(auto.platform.body["gpu"]["excludedTypes"]) == 2
+
+
+def test_an_exclusion_that_was_wiped_unseen_is_restored_by_a_later_round_that_changes_nothing_else(
+    auto: Desk,
+) -> None:
+    auto.rounds(2)
+    auto.platform.body["gpu"]["excludedTypes"] = []
+    (found,) = auto.rounds(1)
+    assert not found.changed
+    assert len(auto.platform.body["gpu"]["excludedTypes"]) == 2
+    assert auto.platform.body["gpu"]["minCudaVersion"] == "13.0"
+    assert [each["event"] for each in auto.controller.journal.read()][-2:] == ["will repair", "repaired"]
 
 
 def test_of_two_boxes_one_leads_and_the_other_takes_over_when_it_falls_silent(auto: Desk) -> None:

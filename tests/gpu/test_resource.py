@@ -113,6 +113,15 @@ def test_where_a_pool_holds_other_cards_than_were_written_down_nothing_is_made_o
     assert served.double.endpoints == []
 
 
+def test_a_key_that_may_not_read_the_catalogue_makes_the_endpoint_and_says_what_nobody_looked_at(
+    served: RunPodServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served.double.faults.plan(FaultName.FORBIDDEN, path="/v2/catalog")
+    made()
+    assert len(served.double.endpoints) == 1
+    assert "may not read the catalogue" in capsys.readouterr().err
+
+
 def test_two_of_a_name_are_refused_with_their_ids(served: RunPodServer) -> None:
     first, _ = made()
     twin = served.double.endpoints[0]
@@ -174,6 +183,54 @@ def test_an_edit_outside_the_envelope_is_drift_and_is_put_right(served: RunPodSe
     assert PROVIDER.diff(id_, read.outs, inputs(Wanted.AUTO)).changes is True
     PROVIDER.update(id_, read.outs, inputs(Wanted.AUTO))
     assert served.double.endpoints[0].most == 2
+
+
+@pytest.mark.parametrize(
+    ("live", "wanted", "most", "left"),
+    [
+        ((0, 0), Wanted.ACTIVE, 2, (0, 0)),
+        ((1, 2), Wanted.FLEX, 2, (1, 2)),
+        ((2, 2), Wanted.AUTO, 1, (1, 1)),
+    ],
+    ids=["what is closed stays closed", "inside nothing is sent", "outside its nearest edge is"],
+)
+def test_a_changed_envelope_leaves_to_the_controller_what_lies_inside_it(
+    served: RunPodServer, live: tuple[int, int], wanted: Wanted, most: int, left: tuple[int, int]
+) -> None:
+    id_, outs = made(inputs(Wanted.AUTO))
+    endpoint = served.double.endpoints[0]
+    endpoint.body["workers"] = {"min": live[0], "max": live[1], "idleTimeout": 900}
+    PROVIDER.update(id_, outs, inputs(wanted, most))
+    assert endpoint.body["workers"] == {"min": left[0], "max": left[1], "idleTimeout": 900}
+
+
+@pytest.mark.parametrize("edit", ["another", "none", "gone"])
+def test_a_registry_credential_that_was_changed_in_the_console_is_drift_and_is_put_right(
+    served: RunPodServer, edit: str
+) -> None:
+    control = served.double.control
+    ids = [
+        control.answer("POST", ["registries"], {}, {"name": name, "username": "u", "password": "p"})[1]["id"]
+        for name in ("ours", "theirs")
+    ]
+    props = {**inputs(), "registry": "ours"}
+    id_, outs = made(props)
+    body = served.double.endpoints[0].body
+    assert (body["registry"], outs["amiss"]) == (ids[0], "")
+    if edit == "gone":
+        del control.registries[ids[0]]
+    else:
+        body["registry"] = ids[1] if edit == "another" else None
+    read = PROVIDER.read(id_, outs)
+    assert read.outs is not None
+    assert read.outs["amiss"].startswith("registry: ")
+    assert PROVIDER.diff(id_, read.outs, props).changes is True
+    if edit == "gone":
+        with pytest.raises(TerraceError, match="registry NAME USER"):
+            PROVIDER.update(id_, read.outs, props)
+        return
+    PROVIDER.update(id_, read.outs, props)
+    assert served.double.endpoints[0].body["registry"] == ids[0]
 
 
 def test_drift_of_the_definition_is_seen_by_a_refresh(served: RunPodServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +11,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from infra.components.gpu import budget_falls_short
 from infra.core.alarms import alarm_set
 from infra.core.errors import TerraceError
 from infra.core.naming import FAKE_AMI, Naming
@@ -47,6 +49,16 @@ def test_active_needs_its_last_day() -> None:
     assert parse(
         {**GOOD, "terrace:gpu": {"mode": "active", "activeUntil": "2027-01-31"}}, where="x"
     ).gpu.active_until
+
+
+def test_a_budget_that_does_not_carry_active_until_its_last_day_is_said_before_it_is_deployed() -> None:
+    def said(budget_usd: int) -> str:
+        gpu = {"mode": "active", "activeUntil": "2027-02-07", "budgetUsd": budget_usd}
+        settings = parse({**GOOD, "terrace:gpu": gpu}, where="x").gpu
+        return budget_falls_short(settings, datetime(2027, 1, 30, tzinfo=UTC))
+
+    assert said(120) == ""
+    assert "takes 114.91 USD of one month" in said(100)
 
 
 def test_most_workers_are_the_stages_and_never_more_than_defined() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from infra.core.memory import budget
+from infra.core.naming import UNSET
 from infra.core.release import Part
 from infra.host.box import install, nginx, postgresql, settings, units
 from infra.host.box.deploy.model import Instance
@@ -37,6 +38,48 @@ def test_a_verifier_is_known_again_and_another_passwords_is_not() -> None:
 def test_a_password_that_would_have_to_be_prepared_is_refused(secret: str) -> None:
     with pytest.raises(ValueError, match="ASCII"):
         postgresql.verifier(secret)
+
+
+class Writes:
+    """As much of SSM as says who writes."""
+
+    class exceptions:  # noqa: N801 as boto3 has it
+        ParameterNotFound = KeyError
+
+    def __init__(self, value: str | None) -> None:
+        self._value = value
+
+    def get_parameter(self, *, Name: str, WithDecryption: bool) -> dict[str, Any]:  # noqa: N803 as boto3 has them
+        if self._value is None:
+            raise KeyError(Name)
+        return {"Parameter": {"Value": self._value}}
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (None, "create role app login;"),
+        (UNSET, "create role app login;"),
+        ('{"epoch": 2, "end": "box", "host": "", "port": 5432}', "create role app login;"),
+        ('{"epoch": 1, "end": "rds", "host": "rds.mock", "port": 5432}', "create role app nologin;"),
+    ],
+    ids=["no RDS", "RDS is new", "moved back", "RDS writes"],
+)
+def test_a_box_made_while_rds_writes_lets_no_application_in(
+    monkeypatch: pytest.MonkeyPatch, record: str | None, said: str
+) -> None:
+    asked: list[str] = []
+
+    def sql(query: str, database: str = "postgres") -> str:
+        asked.append(query)
+        return ""
+
+    monkeypatch.setattr(postgresql, "client", lambda *_: Writes(record))
+    monkeypatch.setattr(postgresql, "password", lambda *_, **__: "one")
+    monkeypatch.setattr(postgresql, "sql", sql)
+    postgresql.provide({"parameters": "/terrace/dev"})
+    assert said in asked[0]
+    assert not [each for each in asked[1:] if "login" in each]
 
 
 class Ssm:

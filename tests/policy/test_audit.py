@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,15 @@ import pytest
 
 from infra.core.cost.resource import Resource
 from infra.core.errors import TerraceError
-from ops import audit
+from infra.core.shape import Nat
+from infra.settings import parse
+from ops import audit, stackfile
 from ops.adapters import checkov
+from ops.adapters.recorded import run
 from ops.audit import Exemption, Failed
 
 ROOT = Path(__file__).parents[2]
+BASE = stackfile.config(stackfile.path_of(ROOT, "dev"))
 LOGS = Failed("CKV_AWS_18", "aws_s3_bucket.logs", "access logging")
 
 
@@ -35,6 +40,45 @@ def test_a_kind_that_has_no_name_is_refused_and_not_left_out() -> None:
     odd = Resource("urn:pulumi:dev::terrace::aws:sqs/queue:Queue::jobs", "aws:sqs/queue:Queue", {})
     with pytest.raises(TerraceError, match="aws:sqs/queue:Queue  has no name here"):
         audit.plan([odd])
+
+
+def kinds_of_the_program() -> set[str]:
+    """Every class of pulumi_aws' modules that a component names, as the middle of its token; no branch is run."""
+    found = set()
+    for path in sorted((ROOT / "infra" / "components").glob("*.py")):
+        tree = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        imported = [each for each in tree if isinstance(each, ast.ImportFrom)]
+        assert not [each for each in imported if str(each.module).startswith("pulumi_aws.")], path
+        modules = {
+            name.name
+            for each in imported
+            if each.module == "pulumi_aws"
+            for name in each.names
+            if not name.asname
+        }
+        for each in tree:
+            match each:
+                case ast.Attribute(value=ast.Name(id=module), attr=kind) if module in modules:
+                    if kind[0].isupper() and not kind.endswith("Args"):
+                        found.add(f"{module.rstrip('_')}/{kind[0].lower()}{kind[1:]}")
+    return found
+
+
+def test_every_kind_that_a_component_can_make_has_a_name_and_stands_behind_a_switch_that_is_shown() -> None:
+    kinds = kinds_of_the_program()
+    assert kinds <= set(audit.NAMES)
+    shown = set()
+    for name, changes in audit.configurations():
+        if name in ("single-8g-everything", "private-everything"):
+            made = run(parse({**BASE, **changes}, where=name), stack="prod").judged()
+            assert audit.plan(made)
+            shown |= {each.token.split(":")[1] for each in made if each.custom}
+    assert kinds <= shown
+
+
+def test_the_configuration_without_a_nat_is_shown_too_and_is_one_that_the_program_takes() -> None:
+    (closed,) = [{**BASE, **changes} for name, changes in audit.configurations() if name.endswith("closed")]
+    assert parse(closed, where="closed").edge.nat is Nat.NONE
 
 
 def test_an_exception_covers_its_check_and_pattern_and_nothing_else() -> None:

@@ -42,10 +42,12 @@ class GitHub:
         ]
 
 
-def run(github: GitHub, folder: Path, sha: str = "abc", workflow: str = "preview") -> None:
+def run(
+    github: GitHub, folder: Path, sha: str = "abc", workflow: str = "preview", owner: str = "acme"
+) -> None:
     comment.main(
         [
-            str(folder), "--repository", REPOSITORY, "--head", "someone:branch", "--sha", sha,
+            str(folder), "--repository", REPOSITORY, "--head", f"{owner}:branch", "--sha", sha,
             "--workflow", workflow, "--run", "https://example.com/run",
         ],
         github,
@@ -70,6 +72,19 @@ def test_a_comment_is_updated_in_place_and_says_when_nothing_changes_any_more(tm
     assert github.comments[7] == {1: body("second")}
     run(github, report(tmp_path, ""))
     assert github.comments[7] == {1: body("No change any more.")}
+
+
+def test_a_fork_can_write_no_comment_that_looks_like_a_real_preview(tmp_path: Path) -> None:
+    github = GitHub((7, "abc"))
+    report(tmp_path, "costs nothing, by my word")
+    report(tmp_path, "recorded", "recorded-dev.md")
+    report(tmp_path, "costs nothing", "prod.md")
+    for workflow in comment.EXPECTED:
+        run(github, tmp_path, workflow=workflow, owner="stranger")
+    (said,) = github.comments[7].values()
+    assert said.startswith("<!--terrace:recorded-dev-->")
+    run(github, tmp_path, owner="ACME")
+    assert any(each.startswith("<!--terrace:dev-->") for each in github.comments[7].values())
 
 
 def test_without_a_change_nothing_is_said(tmp_path: Path) -> None:

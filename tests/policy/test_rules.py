@@ -77,6 +77,12 @@ STANDING: list[dict[str, Any]] = [
     {"terrace:stage": "split", CLIMB: {"to": "private", "phase": "expanded"}},
     {"terrace:stage": "split", CLIMB: {"to": "private", "phase": "moved"}},
     {"terrace:gpu": {"mode": "auto"}},
+    {
+        "terrace:account": {"repository": "example/terrace", "costTags": True},
+        "terrace:notify": {"webhook": "slack", "quietHours": "22:00-08:00+09:00"},
+    },
+    {"terrace:stage": "private", "terrace:edge": {"firewall": "block"}},
+    {"terrace:stage": "private", "terrace:edge": {"nat": "none", "packages": "ab" * 32, "firewall": "count"}},
 ]
 
 

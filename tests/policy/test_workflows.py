@@ -157,7 +157,20 @@ def test_prod_is_applied_from_the_saved_plan_behind_its_environment_and_one_at_a
     assert up["up"]["needs"] == "preview"
     (applied,) = [step["run"] for step in up["up"]["steps"] if "ci.py" in step.get("run", "")]
     assert applied.startswith(".venv/bin/python scripts/ci.py apply plan --stack prod")
-    assert WORKFLOWS["up-prod"]["concurrency"]["cancel-in-progress"] is False
+    assert up["up"]["concurrency"] == {"group": "stack-prod", "cancel-in-progress": False}
+
+
+def test_while_prod_waits_for_its_approval_the_next_merge_is_previewed() -> None:
+    assert "concurrency" not in WORKFLOWS["up-prod"]
+    assert "concurrency" not in jobs("up-prod")["preview"]
+
+
+def test_nobody_is_asked_to_approve_that_nothing_changes_in_prod() -> None:
+    up = jobs("up-prod")
+    assert up["up"]["if"] == "needs.preview.outputs.code == '10'"
+    (told,) = [step for step in up["preview"]["steps"] if "preview.py run" in step.get("run", "")]
+    assert up["preview"]["outputs"] == {"code": f"${{{{ steps.{told['id']}.outputs.code }}}}"}
+    assert 'echo "code=$code" >> "$GITHUB_OUTPUT"' in told["run"]
 
 
 @pytest.mark.parametrize("name", ["up-dev", "up-prod"])
@@ -175,6 +188,29 @@ def test_every_workflow_that_previews_or_looks_for_drift_refuses_a_step_on_the_l
     assert "scripts/ci.py drift" in look
     assert '"$code" = 4' in look
     assert '[ "$CODE" != 4 ] || exit 4' in steps("drift")[-1]["run"]
+
+
+ASKS = re.compile(r"scripts/ci\.py (standing|save|apply|drift)\b|scripts/preview\.py run\b.* --refuse-step\b")
+OF_ITS_OWN = {"restore-drill"}
+"""What acts on a scratch stack that it made itself, which is at no other place than it was just put."""
+
+
+def test_whoever_holds_a_role_asks_whether_the_stack_stands_where_its_file_says_before_anything_else() -> (
+    None
+):
+    asked = set()
+    for name in WORKFLOWS:
+        for job in jobs(name).values():
+            uses = [str(step.get("uses", "")).partition("@")[0] for step in job["steps"]]
+            if "aws-actions/configure-aws-credentials" not in uses or name in OF_ITS_OWN:
+                continue
+            asked.add(name)
+            with_role = job["steps"][uses.index("aws-actions/configure-aws-credentials") + 1 :]
+            scripts = " ".join(str(step.get("run", "")).replace("\\\n", " ") for step in with_role)
+            first = re.search(r"scripts/\w+\.py[^\n]*", scripts)
+            assert first is not None, name
+            assert ASKS.match(first[0]), f"{name}: {first[0]}"
+    assert asked == {"drift", "preview", "preview-prod", "release", "up-dev", "up-prod"}
 
 
 BRANCH = "${{ github.head_ref }}"

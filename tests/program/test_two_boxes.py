@@ -98,6 +98,10 @@ def test_the_database_is_closed_encrypted_kept_and_its_password_is_rds_own(
     wanted = {
         "publiclyAccessible": False,
         "storageEncrypted": True,
+        "kmsKeyId": "arn:aws:mock:::Key/key",
+        "caCertIdentifier": "rds-ca-rsa2048-g1",
+        "autoMinorVersionUpgrade": True,
+        "enabledCloudwatchLogsExports": ["postgresql", "upgrade"],
         "manageMasterUserPassword": True,
         "deletionProtection": True,
         "skipFinalSnapshot": False,

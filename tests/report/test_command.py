@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ops.adapters.preview import preview as engine_preview
+from ops.climb.steps import Words
 from tests.report.support import BOX, INSTANCE, VOLUME, preview, same, state, step, update
 
 ROOT = Path(__file__).parents[2]
@@ -146,3 +149,26 @@ def test_rules_are_judged_over_the_preview_where_nobody_brings_findings(tmp_path
     none.write_text("[]")
     brought = script("report", str(path), "--findings", str(none), "--output", "json")
     assert json.loads(brought.stdout)["findings"] == []
+
+
+def test_a_branch_that_makes_no_step_reads_no_climbs(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    class Plans:
+        def refusals(self, *given: object) -> list[object]:
+            return [*asked, *given]
+
+    def carried(*given: object) -> Plans:
+        asked.extend(given)
+        return Plans()
+
+    monkeypatch.setitem(sys.modules, "ops.adapters.carried", SimpleNamespace(carried=carried))
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    module = importlib.import_module("preview")
+    monkeypatch.delitem(sys.modules, "preview")
+    climbs = module._Climbs("dev")
+    assert asked == []
+    before, wanted = Words("single-8g"), Words("split")
+    assert climbs.refusals("climb/0123456789", before, wanted) == [
+        module.ROOT, module.ROOT, "dev", "climb/0123456789", before, wanted,
+    ]  # fmt: skip

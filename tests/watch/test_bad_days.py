@@ -16,7 +16,7 @@ from infra.core.alarms import SUPPRESSOR_METRIC, alarm_set
 from infra.core.metrics import Metric
 from infra.core.shape import shape
 from infra.core.stages import find
-from infra.core.thresholds import Facts
+from infra.core.thresholds import TABLE, Facts
 from ops.alarmcalls import composite_call, metric_call
 
 from .support import MONDAY, WATCHED, at, key_of
@@ -61,6 +61,15 @@ def alarmed(changes: list[Transition]) -> list[str]:
     return [each.name.removeprefix(PREFIX) for each in changes if each.new is State.ALARM]
 
 
+def ended(changes: list[Transition]) -> list[str]:
+    """Whose end a mail tells: the subscription's filter wants ALARM before OK."""
+    return [
+        each.name.removeprefix(PREFIX)
+        for each in changes
+        if (each.old, each.new) == (State.ALARM, State.OK) and each.acts
+    ]
+
+
 def test_a_dead_agent_fires_the_heartbeat_and_turns_no_memory_alarm_green(stack: Stack) -> None:
     stack.put(m.MEMORY, range(60), 85)
     changes = stack.told(20, 60)
@@ -70,6 +79,31 @@ def test_a_dead_agent_fires_the_heartbeat_and_turns_no_memory_alarm_green(stack:
     assert State.OK not in [each.new for each in changes if "memory" in each.name]
     first = next(each.at for each in changes if each.name.endswith("heartbeat-page"))
     assert first - at(60) <= timedelta(minutes=7)
+
+
+def test_a_dead_agent_mails_no_green_review_and_the_end_is_told_when_there_are_data_again(
+    stack: Stack,
+) -> None:
+    stack.put(m.MEMORY, range(60), 85)
+    assert "scale-up-review" in alarmed(stack.told(20, 62))
+    dead = stack.told(63, 600)
+    assert [each for each in dead if "memory" in each.name or "review" in each.name] == []
+    assert stack.state("scale-up-review") is State.ALARM
+    stack.put(m.MEMORY, range(601, 640), 40)
+    assert {"scale-up-review", "app-memory-warn"} <= set(ended(stack.told(601, 640)))
+
+
+def test_what_is_silent_for_a_while_and_then_well_is_told_to_have_ended(stack: Stack) -> None:
+    stack.put(m.DISK, range(60), 90)
+    stack.put(m.CHECK_SYSTEM, range(60), 1)
+    stack.told(1, 60)
+    stack.put(m.DISK, range(300, 340), 30)
+    stack.put(m.CHECK_SYSTEM, range(300, 340), 0)
+    assert {"app-disk-root-warn", "app-check-system-page"} <= set(ended(stack.told(61, 340)))
+
+
+def test_no_row_of_the_table_forgets_by_silence_that_it_was_in_alarm() -> None:
+    assert [row.key for row in TABLE if row.missing == "missing"] == []
 
 
 def test_a_fresh_instance_with_no_credits_pages_nobody_in_its_first_day(stack: Stack) -> None:

@@ -356,6 +356,19 @@ def test_what_was_told_comes_again_only_when_its_time_has_come(tmp_path: Path) -
     assert m.DRILL_AGE in dict(day.due())
 
 
+def test_kills_an_hour_apart_are_each_told_within_a_minute_and_nothing_between(tmp_path: Path) -> None:
+    told = []
+    for minute in range(121):
+        look = made(tmp_path, NOW + timedelta(minutes=minute), role="backend", gpu_budget_usd="")
+        killed = "A process of unit x was killed\n" if minute in (30, 90) else ""
+        look.run = lambda _, killed=killed: killed
+        look.client = lambda _: Aws(alarms=[])
+        found = probes.collect(look, lambda _: None)
+        look.told(found)
+        told += [(minute, found[m.OOM])] if m.OOM in found else []
+    assert told == [(30, 1), (90, 1)]
+
+
 def test_the_budget_is_both_shares_together(tmp_path: Path) -> None:
     aws = Aws({"gpu_spend_percent": [{"Timestamp": NOW, "Maximum": 80.0}]})
     assert made(tmp_path, aws=aws).budget() == 54 + 40

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -12,8 +13,9 @@ from embedded.alarms.evaluator import Evaluator, replay
 from embedded.alarms.rules import State
 from infra.core import metrics, notice, slo
 from infra.core.alarms import Alarm, alarm_set
+from infra.core.instances import DATABASE_CLASSES, instance_type
 from infra.core.metrics import Metric
-from infra.core.shape import Climb, Phase, shape
+from infra.core.shape import Climb, Phase, Sizes, shape
 from infra.core.stages import LADDER, Option, find
 from infra.core.thresholds import TABLE, Facts, Severity
 from ops.alarmcalls import dimensions, metric_call
@@ -109,12 +111,31 @@ def test_cloudwatch_takes_every_window(facts: Facts) -> None:
 
 
 EVERY = {
-    alarm.name: alarm
+    alarm: facts
     for facts in SETS
     for alarm in alarm_set(facts).alarms
     # The two boxes of B and C are watched by the same rows as the single one.
     if alarm.subject not in ("frontend-private", "backend-private", "backend-public")
 }
+"""Every definition of every stage, and a stack that has it: of one name there are several, by what stands."""
+
+
+def most_credits(facts: Facts) -> float:
+    return max(box.instance.most_credits for box in facts.shape.boxes)
+
+
+DEPENDENT: dict[Metric, Callable[[Facts], float]] = {
+    metrics.CREDITS: most_credits,
+    metrics.DB_CONNECTIONS: lambda facts: float(facts.database_connections),
+}
+"""What bounds a metric that depends on what stands."""
+
+
+def highest(metric: Metric, facts: Facts) -> float:
+    """The highest that a machine can produce; where nothing bounds it, as time or load, far beyond any row."""
+    if metric in DEPENDENT:
+        return DEPENDENT[metric](facts)
+    return metric.highest if metric.highest is not None else 1e12
 
 
 def extremes(alarm: Alarm) -> dict[str, float]:
@@ -122,17 +143,14 @@ def extremes(alarm: Alarm) -> dict[str, float]:
     lowest = "Less" in alarm.comparison
     found = {}
     for part in alarm.parts:
-        metric = part.metric
-        highest = metric.highest if metric.highest is not None else 1e12
-        found[part.id] = metric.lowest if lowest else highest
+        found[part.id] = part.metric.lowest if lowest else highest(part.metric, EVERY[alarm])
     if alarm.expression:  # as many bad events as events; or every answer slower than any bound
         found = {"m1": 1000.0, "m2": 1000.0}
     return found
 
 
-@pytest.mark.parametrize("name", sorted(EVERY))
-def test_every_alarm_can_be_reached_by_a_series_that_the_machine_can_produce(name: str) -> None:
-    alarm = EVERY[name]
+@pytest.mark.parametrize("alarm", EVERY, ids=lambda alarm: alarm.name)
+def test_every_alarm_can_be_reached_by_a_series_that_the_machine_can_produce(alarm: Alarm) -> None:
     evaluator = Evaluator()
     evaluator.put(
         metric_alarm(metric_call(alarm, "terrace", "dev", WATCHED) | {"WarmUpConfiguration": {}}), MONDAY
@@ -153,15 +171,15 @@ def test_every_alarm_can_be_reached_by_a_series_that_the_machine_can_produce(nam
     assert State.ALARM in states
 
 
-@pytest.mark.parametrize("name", sorted(EVERY))
-def test_every_alarm_is_quiet_over_a_healthy_series(name: str) -> None:
-    alarm = EVERY[name]
+@pytest.mark.parametrize("alarm", EVERY, ids=lambda alarm: alarm.name)
+def test_every_alarm_is_quiet_over_a_healthy_series(alarm: Alarm) -> None:
     evaluator = Evaluator()
     evaluator.put(
         metric_alarm(metric_call(alarm, "terrace", "dev", WATCHED) | {"WarmUpConfiguration": {}}), MONDAY
     )
     above = "Greater" in alarm.comparison
     value = float(alarm.value) / 2 if above else float(alarm.value) * 2
+    value = min(value, highest(alarm.parts[0].metric, EVERY[alarm]))
     last = alarm.period_seconds * (alarm.periods + 3) // 60
     for part in alarm.parts:
         # What a share is of is the same metric: both parts are of quick answers.
@@ -209,6 +227,19 @@ def test_alarms_stand_with_what_they_watch(stage: str, there: set[str], absent: 
     assert not absent & names
 
 
+@pytest.mark.parametrize("stage", STAGES, ids=str)
+def test_users_at_once_ask_for_the_next_stage_where_the_document_leaves_one_for_them(stage: Any) -> None:
+    asked = [name for name in by_name(Facts(shape(stage))) if name.endswith("concurrent-users-review")]
+    assert asked == (["frontend-public-concurrent-users-review"] if "400+" in stage.leave_when else [])
+
+
+@pytest.mark.parametrize("name", DATABASE_CLASSES)
+def test_every_database_class_has_the_credits_of_its_own_size(name: str) -> None:
+    standing = shape(find("split"), sizes=Sizes(database_class=name))
+    alarm = by_name(Facts(standing))["database-database-credits-warn"]
+    assert alarm.value == Decimal(instance_type(name.removeprefix("db.")).most_credits) / 5
+
+
 @pytest.mark.parametrize("phase", Phase)
 def test_while_a_climb_has_two_sides_the_certificate_of_each_is_watched(phase: Phase) -> None:
     names = by_name(Facts(shape(find("split"), climb=Climb(find("private"), phase))))
@@ -232,6 +263,29 @@ def test_every_objective_has_the_whole_set_of_windows_or_it_is_said_why_not(fact
         }
         said = [note for note in notes if note.startswith(f"{objective}: ")]
         assert bool(said) == (made != whole), (objective, made, said)
+
+
+def test_the_expected_mean_stays_below_what_warns_and_falls_on_no_rung() -> None:
+    (requests,) = [row for row in TABLE if row.metric is metrics.REQUESTS]
+    warns = requests.levels[0].value
+    assert isinstance(warns, Decimal)
+    for objective in ("availability", "latency", "model"):
+        means = [slo.expected_rps(Facts(shape(stage)), objective) for stage in STAGES]
+        assert means == sorted(means)
+        assert max(means) < warns * requests.scale
+    assert slo.expected_rps(SETS[0], "model") < slo.expected_rps(SETS[0])
+
+
+def test_where_even_three_days_are_too_short_for_the_models_requests_it_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    facts = Facts(shape(find("single-8g")), gpu=True)
+    assert not [note for note in alarm_set(facts).notes if "even 3d" in note]
+    monkeypatch.setattr(slo, "_RECEIPTS_A_DAY", Decimal(100))
+    assert [note for note in alarm_set(facts).notes if "even 3d" in note] == [
+        "model: even 3d at 1 would see 300 requests at the stage's expected mean of 0.0012 a second, too few: "
+        "it speaks with more of them only"
+    ]
 
 
 def test_every_review_speaks_in_the_composite_and_every_page_of_a_dead_service_in_the_other() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from infra.core.gpu.cards import Cards
 from infra.core.gpu.definition import Definition
 from infra.core.gpu.modes import Envelope, Workers
 from infra.core.gpu.platform import POOLS, EndpointType, Scaler
@@ -64,6 +65,17 @@ class Difference:
 
     def __str__(self) -> str:
         return f"{self.path}: {self.live!r} -> {self.wanted!r}"
+
+    @property
+    def said(self) -> str:
+        """For people, with what it asks for."""
+        return f"{self.change.value}: {self}"
+
+
+def cards(definition: Definition) -> Cards:
+    """Those of the definition."""
+    gpu = definition.gpu
+    return Cards(gpu.type, (gpu.pool,), tuple(sorted(gpu.excluded_types)), gpu.min_cuda or "")
 
 
 def spec(definition: Definition, *, name: str) -> Body:
@@ -189,6 +201,28 @@ def outside(envelope: Envelope, live: Mapping[str, Any]) -> Workers | None:
     """The live workers where they lie outside the envelope, else None: inside, they are the controller's."""
     workers = Workers.from_body(live["workers"])
     return None if envelope.holds(workers) else workers
+
+
+def differences(
+    definition: Definition,
+    envelope: Envelope,
+    live: Mapping[str, Any],
+    *,
+    name: str,
+    registries: Mapping[str, str],
+) -> list[Difference]:
+    """Where the live endpoint is not what the definition and the envelope come to, workers outside it with them.
+
+    `registries` are the account's credentials, ids by their names; they are looked at where the definition names one.
+    """
+    registry = definition.registry
+    wanted = (
+        None if registry is None else registries.get(registry, f"{registry}, no credential of this account")
+    )
+    found = compare(spec(definition, name=name), live, secrets=definition.secret_environment, registry=wanted)
+    if workers := outside(envelope, live):
+        found.append(Difference("workers", str(envelope.clamped(workers)), str(workers)))
+    return found
 
 
 def _shown(live: Mapping[str, Any], secrets: Sequence[str]) -> Body:

@@ -39,6 +39,8 @@ class Finding(StrEnum):
     CRASH_LOOP = "crash-loop"
     """Workers start over and over and none gets ready: a program that dies, an image that cannot be pulled."""
     DEAD_ENGINE = "dead-engine"
+    ONE_DEAD_ENGINE = "dead-engine-beside-a-sound-one"
+    """Most of what ends fails, though some is done: the dead one takes the more jobs, for it is quicker."""
     QUIETED = "scaled-down-by-the-platform"
     EDITED = "edited-in-the-console"
     OUTSIDE = "outside-the-envelope"
@@ -47,7 +49,8 @@ class Finding(StrEnum):
     BUDGET_AHEAD = "budget-will-be-reached"
 
 
-A_PERSON = frozenset({Finding.NO_STOCK, Finding.CRASH_LOOP, Finding.DEAD_ENGINE})
+DEAD = frozenset({Finding.DEAD_ENGINE, Finding.ONE_DEAD_ENGINE})
+A_PERSON = frozenset({Finding.NO_STOCK, Finding.CRASH_LOOP, *DEAD})
 """What stops the model's work and does not mend by itself; money has alarms of its own."""
 
 
@@ -112,6 +115,8 @@ class State:
     last_requests: int = -1
     last_completed: int = 0
     last_failed: int = 0
+    """Of the last look that judged them."""
+    seen_failed: int = -1
     last_request_at: float = 0.0
     arrivals: tuple[tuple[float, int], ...] = ()
     """How many requests had come at each look since the oldest of the queue came."""
@@ -121,8 +126,11 @@ class State:
     rates: tuple[float, ...] = field(default=(-1.0,) * SLOTS)
     recent: float = 0.0
     unhealthy_windows: int = 0
+    without_card_windows: int = 0
     starting_since: float | None = None
     """Since when workers have been starting while none was ready."""
+    ends: tuple[tuple[int, int], ...] = ()
+    """Failed and completed in each of the last looks that saw anything end."""
     bounces: tuple[float, ...] = ()
     closed_until: float = 0.0
     closing_since: float | None = None
@@ -141,6 +149,7 @@ class State:
         for name in ("flips", "rates", "bounces"):
             known[name] = tuple(known.get(name) or getattr(cls(), name))
         known["arrivals"] = tuple((at, count) for at, count in known.get("arrivals") or ())
+        known["ends"] = tuple((failed, done) for failed, done in known.get("ends") or ())
         known["mode"] = Mode(known["mode"])
         for name in ("wrote", "before"):
             known[name] = Workers.from_body(known[name]) if known.get(name) else None
@@ -198,7 +207,9 @@ def decide(state: State, seen: Observation, policy: Policy, bounds: Bounds, now:
     state = _health(state, seen, policy, findings)
     state = _edits(state, seen, bounds, findings, now)
     mode, reason, count = _wanted(state, seen, policy, bounds, findings, now)
-    state, mode, reason, at_once = _paced(state, mode, reason, policy, findings, now)
+    state, mode, reason, at_once = _paced(
+        state, mode, reason, policy, findings, now, bounds.job_timeout_seconds
+    )
     workers = bounds.envelope.workers(mode, count=count)
     # Behind a dead engine nothing runs that could be killed: all that is taken fails at once, until it is gone.
     if mode is Mode.CLOSED and Finding.DEAD_ENGINE not in findings:
@@ -279,7 +290,9 @@ def _health(state: State, seen: Observation, policy: Policy, findings: list[Find
     throttled, unhealthy = (
         seen.states.get(each, 0) for each in (WorkerStatus.THROTTLED, WorkerStatus.UNHEALTHY)
     )
-    if throttled and not seen.ready and seen.stock in (None, Stock.NONE):
+    # The catalogue may call a card free that this endpoint does not get: then the rounds without one say so.
+    without = state.without_card_windows + 1 if throttled and not seen.ready else 0
+    if without and (seen.stock in (None, Stock.NONE) or without >= policy.unhealthy_windows):
         findings.append(Finding.NO_STOCK)
     # Between two crashes a worker looks as if it were starting: only a ready one, or none at all, is health.
     healthy = bool(seen.ready) or not any(seen.states.values())
@@ -290,16 +303,40 @@ def _health(state: State, seen: Observation, policy: Policy, findings: list[Find
     if sick >= policy.unhealthy_windows or (since is not None and seen.at - since > LONGEST_START_SECONDS):
         findings.append(Finding.CRASH_LOOP)
     failed, completed = seen.failed - state.last_failed, seen.completed - state.last_completed
-    if failed >= policy.dead_failures and completed <= 0 and seen.ready:
+    ends = _ends(state, seen, policy)
+    # What drains may hold a sound worker's long job beside a dead one: there the drain's own end is waited for.
+    dead = failed >= policy.dead_failures and completed <= 0 and state.closing_since is None
+    if dead and seen.ready:
         findings.append(Finding.DEAD_ENGINE)
+    elif seen.ready and _one_is_dead(ends, policy):
+        findings.append(Finding.ONE_DEAD_ENGINE)
     counted = failed >= policy.dead_failures or completed > 0
     return replace(
         state,
         unhealthy_windows=sick,
+        without_card_windows=without,
         starting_since=since,
         last_failed=seen.failed if counted or failed < 0 else state.last_failed,
         last_completed=seen.completed,
+        seen_failed=seen.failed,
+        ends=() if A_PERSON & set(findings) else ends,
     )
+
+
+def _ends(state: State, seen: Observation, policy: Policy) -> tuple[tuple[int, int], ...]:
+    """What ended at the last looks, this one with it; nothing while it is closed for what was found before."""
+    failed, completed = seen.failed - state.seen_failed, seen.completed - state.last_completed
+    if state.seen_failed < 0 or min(failed, completed) < 0 or state.closed_until > seen.at:
+        return ()
+    ends = (*state.ends, (failed, completed)) if failed or completed else state.ends
+    return ends[-policy.unhealthy_windows :]
+
+
+def _one_is_dead(ends: tuple[tuple[int, int], ...], policy: Policy) -> bool:
+    """As many failures as that many dead looks would have, and more of them than of answers."""
+    failed, completed = (sum(each) for each in zip(*ends, strict=True)) if ends else (0, 0)
+    many = len(ends) == policy.unhealthy_windows and failed >= policy.dead_failures * policy.unhealthy_windows
+    return many and failed > completed
 
 
 def _edits(state: State, seen: Observation, bounds: Bounds, findings: list[Finding], now: float) -> State:
@@ -335,6 +372,8 @@ def _wanted(
         )
     if Finding.DEAD_ENGINE in findings:
         return Mode.CLOSED, "jobs fail at once behind living workers: they are thrown away", 0
+    if Finding.ONE_DEAD_ENGINE in findings:
+        return Mode.CLOSED, "most jobs fail beside a worker that works: all go, once what runs has ended", 0
     if state.closed_until > now:
         return Mode.CLOSED, f"closed for another {(state.closed_until - now) / 60:.0f} min after failures", 0
     if (chosen := bounds.override) is not None and now < chosen.until:
@@ -374,37 +413,41 @@ def _affordable(
 ) -> tuple[Mode, str, int]:
     """A month that would go beyond its budget is run in flex, where only work is paid."""
     gone = max(bounds.month_gone_seconds, DAY)
-    ahead = seen.spend_usd + seen.spend_usd / gone * bounds.month_left_seconds
-    kept = (
-        policy.usd_per_second * bounds.month_left_seconds
-        if mode is Mode.ACTIVE and bounds.active_until is None
-        else 0.0
-    )
-    if bounds.envelope.wanted is Wanted.AUTO:
-        kept = 0.0
-    if (
-        mode.rank > Mode.FLEX.rank
-        and max(ahead, seen.spend_usd + kept) > bounds.budget_usd
-        and seen.spend_usd > 0
-    ):
+    ahead, begun = seen.spend_usd + seen.spend_usd / gone * bounds.month_left_seconds, seen.spend_usd > 0
+    if mode is Mode.ACTIVE and bounds.envelope.wanted is Wanted.ACTIVE:
+        if bounds.active_until is None:
+            ahead = max(ahead, seen.spend_usd + policy.usd_per_second * bounds.month_left_seconds)
+        else:
+            # It ends: what it cost so far says nothing about the days after.
+            left = min(max(0.0, bounds.active_until - seen.at), bounds.month_left_seconds)
+            ahead, begun = seen.spend_usd + policy.usd_per_second * count * left, True
+    if mode.rank > Mode.FLEX.rank and begun and ahead > bounds.budget_usd:
         findings.append(Finding.BUDGET_AHEAD)
-        return Mode.FLEX, f"the month would come to {max(ahead, seen.spend_usd + kept):.2f} USD", 1
+        return Mode.FLEX, f"the month would come to {ahead:.2f} USD", 1
     return mode, reason, count
 
 
 def _paced(
-    state: State, mode: Mode, reason: str, policy: Policy, findings: list[Finding], now: float
+    state: State,
+    mode: Mode,
+    reason: str,
+    policy: Policy,
+    findings: list[Finding],
+    now: float,
+    drain_seconds: float,
 ) -> tuple[State, Mode, str, bool]:
     """Hysteresis. Safety and money do not wait; the last element says whether this was one of them."""
     flips = tuple(each for each in state.flips if now - each < DAY)
     state = replace(state, flips=flips)
-    urgent = {Finding.BUDGET, Finding.BUDGET_AHEAD, Finding.CRASH_LOOP, Finding.DEAD_ENGINE, Finding.OUTSIDE}
+    urgent = {Finding.BUDGET, Finding.BUDGET_AHEAD, Finding.CRASH_LOOP, Finding.OUTSIDE, *DEAD}
     at_once = bool(urgent & set(findings))
     if Finding.CRASH_LOOP in findings:
         state = replace(state, closed_until=now + RETRY_CLOSED_SECONDS)
-    if Finding.DEAD_ENGINE in findings:
+    if DEAD & set(findings):
         bounces = (*(each for each in state.bounces if now - each < 3600), now)
-        rest = RETRY_CLOSED_SECONDS if len(bounces) > REST_AFTER_BOUNCES else policy.poll_seconds
+        rest = policy.poll_seconds if Finding.DEAD_ENGINE in findings else drain_seconds
+        if len(bounces) > REST_AFTER_BOUNCES:
+            rest = RETRY_CLOSED_SECONDS
         state = replace(state, bounces=bounces, closed_until=now + rest)
     if mode is state.mode:
         return replace(state, lower_since=None), mode, reason, at_once

@@ -114,6 +114,11 @@ class Envelope:
         """Whether a live setting lies inside the envelope, where only the controller has a say."""
         return 0 <= workers.least <= self.most_workers and workers.most <= self.most_workers
 
+    def clamped(self, workers: Workers) -> Workers:
+        """The setting inside the envelope that is nearest to that one."""
+        most = min(workers.most, self.most_workers)
+        return Workers(min(max(0, workers.least), most), most, workers.idle_timeout_seconds)
+
     def as_data(self) -> dict[str, Any]:
         """Plain values, for a resource's inputs and the controller's parameter."""
         idle = self.idle_timeouts

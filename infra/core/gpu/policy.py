@@ -135,6 +135,18 @@ def overshoot_usd(
     return (most_workers + burst) * policy.usd_per_second * seconds
 
 
+def dearest_month_usd(start: datetime, end: datetime, *, policy: Policy) -> float:
+    """What one kept worker costs between two times (UTC) in the month that has most of them; 0 where none is left."""
+    dearest = 0.0
+    while start < end:
+        after = (start.replace(day=1) + timedelta(days=32)).replace(
+            day=1, hour=0, minute=0, second=0, microsecond=0
+        )
+        dearest = max(dearest, (min(after, end) - start).total_seconds() * policy.usd_per_second)
+        start = after
+    return dearest
+
+
 def _number(value: Any) -> float:
     return float(value) if isinstance(value, (int, float)) else 0.0
 

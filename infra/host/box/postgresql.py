@@ -16,9 +16,10 @@ from pathlib import Path
 
 from infra.core.errors import Fault, TerraceError
 from infra.core.memory import Budget
+from infra.host.box.data.record import BOX, Record
 
 from .settings import USER, password
-from .system import DATA, Facts, directory, run, write
+from .system import DATA, Facts, client, directory, run, write
 
 PGDATA = DATA / "pgdata"
 CONF = Path("/etc/postgresql/17/main")
@@ -165,11 +166,16 @@ def provide(found: Facts) -> None:
 
     The server is given the password's verifier, never the password: statements are seen in its log and in
     pg_stat_statements (PostgreSQL manual, ALTER ROLE).
+
+    A role made while RDS writes may not log in: a release that began here would make tables of its own, and take
+    writes beside RDS's. terrace-data lets it in as it moves the rows (data/ends.py).
     """
+    writes = Record(client("ssm", found), found["parameters"]).read().end == BOX
     sql(
         f"""
         do $do$ begin
-          if not exists (select from pg_roles where rolname = '{USER}') then create role {USER} login; end if;
+          if not exists (select from pg_roles where rolname = '{USER}') then
+            create role {USER} {"login" if writes else "nologin"}; end if;
           if not exists (select from pg_roles where rolname = 'terrace_metrics') then
             create role "terrace_metrics" login; grant pg_monitor to "terrace_metrics"; end if;
         end $do$;

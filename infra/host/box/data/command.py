@@ -11,8 +11,10 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.flush()
 
     try:
-        with _locked(given.verb in CHANGING):
+        with _locked(given.verb in CHANGING), _signals():
             result = _verb(_move(given, step), given, step)
     except TerraceError as error:
         for fault in error.faults:
@@ -52,6 +54,9 @@ def main(argv: list[str] | None = None) -> int:
         if isinstance(error, _BusyError):
             return BUSY
         return REFUSED if isinstance(error, DifferentError) else FAILED
+    except KeyboardInterrupt:
+        step("Interrupted. What comes next: terrace-data plan; the same command goes on")
+        return FAILED
     sys.stdout.write(json.dumps(result) + "\n")
     if given.verb == "verify" and result["differences"]:
         return REFUSED
@@ -145,6 +150,24 @@ def _found(given: argparse.Namespace, boto3: Any, step: Callable[[str], None]) -
         BoxListener(),
         of_this_box(told, BOX_JSON, step),
     )
+
+
+@contextmanager
+def _signals() -> Generator[None]:
+    """The first signal that asks us to end interrupts, so that a switch takes its fence back; later ones wait."""
+    heard = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+    def interrupt(*_: object) -> None:
+        for each in heard:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {each: signal.signal(each, interrupt) for each in heard}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 class _locked:  # noqa: N801 read as a word of the language

@@ -98,6 +98,9 @@ class End:
             raise TerraceError(
                 *(Fault(f"{self.name}: psql", each.what, "See above") for each in error.faults)
             ) from error
+        except BaseException:
+            self._leave(database)  # What it still answers is not the answer to the next query.
+            raise
 
     def _leave(self, database: str) -> None:
         if (session := self.sessions.pop(database, None)) is not None:

@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -23,9 +23,10 @@ from infra.core.errors import Fault, TerraceError
 from infra.core.naming import HOST_BACKENDS
 from infra.core.release import Part
 from infra.host.box.data.record import BOX
-from infra.host.box.deploy import sockets
+from infra.host.box.deploy import lock, sockets
 from infra.host.box.deploy.errors import DeployError
 from infra.host.box.deploy.journal import FileJournal
+from infra.host.box.deploy.main import LOCK
 from infra.host.box.deploy.model import HEALTH
 from infra.host.box.deploy.place import NGINX, Place
 from infra.host.box.deploy.proxy import Nginx
@@ -42,6 +43,9 @@ HELD_SECONDS = 20.0
 
 DRAIN_SECONDS = 3.0
 """How long the old backend may go on answering what it had begun; a WebSocket stays open, and is not waited for."""
+
+DEPLOY_SECONDS = 120.0
+"""How long a deploy that is under way is waited for, before any request is."""
 
 READY_SECONDS = 15.0
 LEAVE_SECONDS = 10.0
@@ -133,24 +137,50 @@ class BoxRequests:
     place: Place
     nginx: Nginx = field(default_factory=lambda: Nginx(NGINX))
     says: Callable[[str], object] = lambda _: None
+    deploys: Path = LOCK
+    _alone: ExitStack = field(default_factory=ExitStack)
+    """The lock of deploys: one that ends between `hold` and `lead` would ask the box's own backend again."""
     _holder: Holder | None = None
     _known: str | None = None
 
     def hold(self) -> None:
-        """See Requests.
+        """See Requests. No deploy of this box begins until `lead`.
 
         Raises:
-            TerraceError: Nginx does not take it; then nothing is held.
+            TerraceError: a deploy is under way and does not end, or Nginx does not take it; then nothing is held.
         """
-        own = self._own()
-        if own is None or not self._other():
+        if self._own() is None or not self._other():
+            return
+
+        def waits(what: str) -> None:
+            self.says(f"waits {what}")
+
+        reason = "the switch of the writer"
+        with _faults():
+            self._alone.enter_context(
+                lock.held(
+                    self.deploys, by="terrace-data", reason=reason, wait_seconds=DEPLOY_SECONDS, waits=waits
+                )
+            )
+        try:
+            self._hold()
+        except BaseException:
+            self._alone.close()
+            raise
+
+    def _hold(self) -> None:
+        own = self._own()  # A deploy that was waited for may have taken another port.
+        if own is None:
             return
         self.says("requests wait")
         holder = Holder()
         try:
             with _faults():
                 self.nginx.lead(Part.BACKEND, f"127.0.0.1:{holder.port}")
-        except TerraceError:
+        except BaseException:
+            # A reload that failed has left the file as it was to be, and nobody will answer at that port.
+            with suppress(TerraceError), _faults():
+                self.nginx.switch({Part.BACKEND: (own,)})
             holder.to(("127.0.0.1", own))
             holder.close()
             raise
@@ -165,6 +195,10 @@ class BoxRequests:
         Raises:
             TerraceError: Nginx does not take it.
         """
+        with self._alone:
+            return self._lead(end)
+
+    def _lead(self, end: str) -> str:
         own = self._own()
         if own is None:
             return ""

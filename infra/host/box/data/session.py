@@ -40,6 +40,8 @@ class Session:
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True, errors="replace",
                 cwd="/", env={**os.environ, "HOME": HOME, **environment, "LC_ALL": "C.UTF-8"},
                 user=account, group=account, extra_groups=[] if account else None,
+                # What interrupts us at a terminal is not for it: the way back asks it.
+                start_new_session=True,
             )  # fmt: skip
         except FileNotFoundError as error:
             raise TerraceError(Fault("psql", "is not installed", "Run `terrace-host update`")) from error

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -269,11 +270,13 @@ class Move:
         new = self.where[target.name]
         new = Writer(writer.epoch + 1, new.end, new.host, new.port)
         laps = _Laps()
-        if self.requests is not None:
-            self.requests.hold()
-            laps.note("what was begun")
-        on_step(f"fencing {source.name}: the application writes no more")
+        is_fenced = is_named = False
         try:
+            if self.requests is not None:
+                self.requests.hold()
+                laps.note("what was begun")
+            on_step(f"fencing {source.name}: the application writes no more")
+            is_fenced = True
             source.fence(writer.epoch)
             laps.note("fence")
             following.set_sequences()
@@ -285,13 +288,12 @@ class Move:
             laps.note("compared")
             self._refuse(found["differences"])
             target.close(new.epoch)
+            is_named = True
             self.record.write(new)
-        except TerraceError:
-            if self.record.read().end == source.name:
-                on_step(f"opening {source.name} again")
-                source.open(writer.epoch)
-                self._lead(source.name)
-                target.unlisten(new.epoch)
+        except BaseException:
+            # Whatever it was, who waits is not left behind a fence; and it alone is what is said of the command.
+            if not is_named or _is_done("reading who writes", lambda: self._need_writer(source), on_step):
+                self._undo_switch(writer, source, target, new.epoch, on_step, is_fenced=is_fenced)
             raise
         target.open(new.epoch)
         laps.note("written down and opened")
@@ -308,6 +310,24 @@ class Move:
             "pause": laps.parts(),
             **found,
         }
+
+    def _undo_switch(
+        self, writer: Writer, source: End, target: End, epoch: int, on_step: OnStep, *, is_fenced: bool
+    ) -> None:
+        """The recorded writer writes again, the target goes on following, requests go on; each is tried."""
+        may_write = True
+        if is_fenced:
+            may_write = _is_done(f"opening {source.name} again", lambda: source.open(writer.epoch), on_step)
+            _is_done(f"letting {target.name} follow again", lambda: target.unlisten(epoch), on_step)
+        if may_write:
+            _is_done("requests go on", lambda: self._lead(source.name), on_step)
+
+    def _need_writer(self, source: End) -> None:
+        """Refuses where the record does not name that end any more."""
+        if self.record.read().end != source.name:
+            raise DifferentError(
+                Fault(source.name, "is not recorded as the writer any more", "Finish it: switch")
+            )
 
     def back(self, on_step: OnStep) -> dict[str, Any]:
         """Opens the writer again before a switch; what was copied is copied anew by the next `copy`.
@@ -440,6 +460,19 @@ class Move:
     def _refuse(self, reasons: list[str]) -> None:
         if reasons:
             raise DifferentError(*(Fault("data", each, "Nothing was changed") for each in reasons))
+
+
+def _is_done(what: str, step: Callable[[], object], on_step: OnStep) -> bool:
+    """Takes a step of the way back; whether it was. A fault is said and hides no earlier one."""
+    with suppress(OSError):
+        on_step(what)  # Nobody may listen any more.
+    try:
+        step()
+    except Exception as error:  # noqa: BLE001 the first error is raised, by who asks
+        with suppress(OSError):
+            on_step(f"{what}: not done: {error}. The same command, or back, does it")
+        return False
+    return True
 
 
 class _Laps:

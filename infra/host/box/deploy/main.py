@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from infra.core.release import ROLE_PARTS, ReleaseError, Strategy, check_version
+from infra.core.release import ROLE_PARTS, Part, ReleaseError, Strategy, check_version
 from infra.host.box.metrics.deploying import announced
 
 from . import lock, talk
@@ -186,6 +186,11 @@ class Program:
             wait_seconds=given.wait,
             waits=_waits,
         ):
+            if server := Nginx(NGINX).elsewhere(Part.BACKEND):
+                raise RefusedError(
+                    f"what asks for the backend is sent to {server}: the rows of this box are at RDS, or on the way",
+                    "Release to the new boxes, once requests reach them; or move the rows back: docs/data.md",
+                )
             say = talk.Talk(EVENTS, given.run)
             with _Signals(), announced():
                 outcome = work(self._engine(say))

@@ -25,6 +25,8 @@ keepalive_timeout 0;
 upstream {part} {{ server {server}; }}
 """
 _SERVER = re.compile(r"^\s*server 127\.0\.0\.1:(\d+)( backup)?;", re.MULTILINE)
+_LED = re.compile(r"^upstream \w+ \{ server (\S+); \}$", re.MULTILINE)
+_THIS_BOX = "127.0.0.1:"
 _SHUTTING_DOWN = "worker process is shutting down"
 
 
@@ -54,6 +56,11 @@ class Nginx:
         except FileNotFoundError:
             return ()
 
+    def elsewhere(self, part: Part) -> str:
+        """The server that `lead` sends the part's requests to, HOST:PORT; empty where own services serve."""
+        found = _LED.search(self._text(part) or "")
+        return found[1] if found else ""
+
     def switch(self, targets: Mapping[Part, tuple[int, ...]]) -> None:
         """Writes the files, lets Nginx check them, and waits until no old worker takes a new connection.
 
@@ -63,7 +70,7 @@ class Nginx:
         self._take_up({part: render(part, ports) for part, ports in targets.items()})
 
     def lead(self, part: Part, server: str) -> None:
-        """Sends what is asked of a part to a server elsewhere, HOST:PORT, until the next `switch` or `prepare`.
+        """Sends what is asked of a part to a server elsewhere, HOST:PORT, until the next `switch`.
 
         Who asks is told to ask by another connection next time: soon it will be somebody else who answers.
 
@@ -87,8 +94,15 @@ class Nginx:
             self._reload()
 
     def prepare(self, targets: Mapping[Part, tuple[int, ...]]) -> None:
-        """Writes what differs; where Nginx runs already it is told."""
-        differing = {part: ports for part, ports in targets.items() if self.targets(part) != ports}
+        """Writes what differs; where Nginx runs already it is told.
+
+        What is led to another box stays so: the own services may not write any more.
+        """
+        differing = {
+            part: ports
+            for part, ports in targets.items()
+            if self.targets(part) != ports and (self.elsewhere(part) or _THIS_BOX).startswith(_THIS_BOX)
+        }
         if differing and self._master():
             self.switch(differing)
         else:

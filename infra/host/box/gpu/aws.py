@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from infra.clients.calling import ONCE, Caller
+from infra.clients.calling import ONCE, Caller, Patience
 from infra.clients.over_urllib import UrllibTransport
 from infra.clients.runpod import RunPod
 from infra.clients.runpod_jobs import Jobs
@@ -15,6 +15,7 @@ from infra.clients.runpod_key import KEY_PARAMETER, find_key, read_parameter
 from infra.clients.transport import Transport
 from infra.core import metrics
 from infra.core.errors import Fault, TerraceError
+from infra.core.gpu.cards import Cards
 from infra.core.gpu.modes import Envelope
 from infra.core.gpu.policy import Policy, read_policy
 from infra.core.naming import Naming
@@ -65,16 +66,25 @@ def given(naming: Naming, *, region: str) -> Given:
         float(data["budgetUsd"]),
         float(data["jobTimeoutSeconds"]),
         active_until=until,
+        cards=Cards.from_data(data["cards"]) if data.get("cards") else None,
     )
     return Given(plan, read_policy(data["policy"]), found["jobs-url"], data["bucket"])
 
 
 def clients(
-    naming: Naming, given: Given, *, region: str, transport: Transport | None = None
+    naming: Naming,
+    given: Given,
+    *,
+    region: str,
+    transport: Transport | None = None,
+    patience: Patience = ONCE,
 ) -> tuple[RunPod, Jobs]:
-    """Both APIs by the stack's key; each call is tried once, for the next round is the retry."""
+    """Both APIs by the stack's key.
+
+    By default a call is tried once: a controller's next round is the retry, a person has none.
+    """
     key = find_key(naming.parameter(*KEY_PARAMETER), region=region)
-    caller = Caller(transport or UrllibTransport(), key, ONCE)
+    caller = Caller(transport or UrllibTransport(), key, patience)
     api = RunPod(caller)
     return api, Jobs(caller, api.beside(given.jobs_url))
 

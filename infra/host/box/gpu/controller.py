@@ -23,6 +23,7 @@ from infra.clients.runpod_jobs import Jobs
 from infra.clients.runpod_types import Endpoint, Worker
 from infra.core import metrics
 from infra.core.errors import Fault, TerraceError
+from infra.core.gpu.cards import Cards
 from infra.core.gpu.decide import Bounds, Decision, Observation, decide
 from infra.core.gpu.modes import Envelope
 from infra.core.gpu.platform import Stock, WorkerStatus
@@ -68,8 +69,9 @@ class Plan:
     envelope: Envelope
     budget_usd: float
     job_timeout_seconds: float
-    gpu_type: str = "NVIDIA L4"
     active_until: float | None = None
+    cards: Cards | None = None
+    """None where the parameter is older than this program: then no selection is compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +187,8 @@ class Controller:
             self.journal.write({**entry, "event": "will set"})
             self._write(endpoint, decision)
             self.journal.write(entry)
+        else:
+            self._keep_cards(endpoint)
         self._publish(figures)
         return Round(
             "leader",
@@ -196,17 +200,13 @@ class Controller:
         )
 
     def _write(self, endpoint: Endpoint, decision: Decision) -> None:
-        """Sets the workers, reads back, and restores exclusions that a PATCH has dropped."""
+        """Sets the workers, reads back, and looks after the cards, for a PATCH may drop exclusions."""
         body: dict[str, Any] = {"workers": decision.workers.as_body()}
         self.api.patch(endpoint.id, body)
         after = self.api.endpoint(endpoint.id)
         if after is None:
             return
-        gpu = dict(endpoint.body.get("gpu") or {})
-        if (after.body.get("gpu") or {}).get("excludedTypes") != gpu.get("excludedTypes"):
-            selection = {"pools": gpu["pools"], "excludedTypes": gpu.get("excludedTypes") or []}
-            self.api.patch(endpoint.id, {"gpu": selection})
-            self.journal.write({"event": "repaired", "why": "the PATCH had dropped the exclusions"})
+        self._keep_cards(after)
         if after.workers != decision.workers:
             raise TerraceError(
                 Fault(
@@ -215,6 +215,21 @@ class Controller:
                     "The next round tries again",
                 )
             )
+
+    def _keep_cards(self, endpoint: Endpoint) -> None:
+        """Sends the selection where exclusions are gone: dearer cards, or ones too small, would be taken else."""
+        cards = self.plan.cards
+        if cards is None or cards.stand_in(endpoint.body):
+            return
+        stood = (endpoint.body.get("gpu") or {}).get("excludedTypes") or []
+        said = {"from": ", ".join(stood) or "none", "to": ", ".join(cards.excluded_types) or "none"}
+        self.journal.write(
+            {"at": _text(self.clock()), "event": "will repair", "why": "exclusions differ", **said}
+        )
+        self.api.patch(endpoint.id, {"gpu": cards.as_body()})
+        self.journal.write(
+            {"at": _text(self.clock()), "event": "repaired", "why": "exclusions differ", **said}
+        )
 
     def _observed(
         self,
@@ -229,9 +244,13 @@ class Controller:
         for worker in workers:
             states[worker.status] = states.get(worker.status, 0) + 1
         stock: Stock | None = None
-        if states.get(WorkerStatus.THROTTLED):
-            cards = {each.id: each.stock for each in self.api.gpu_types()}
-            stock = cards.get(self.plan.gpu_type)
+        if (cards := self.plan.cards) is not None and states.get(WorkerStatus.THROTTLED):
+            try:
+                for each in self.api.gpu_types():
+                    if each.id == cards.type:
+                        stock = cards.stock(each.stock, each.cuda)
+            except ForbiddenError:
+                stock = None  # a key that may lead the endpoint and not read the catalogue: nothing is known
         return Observation(
             at=now,
             workers=endpoint.workers,

@@ -190,12 +190,21 @@ class Journal:
 
 
 def take_override(store: Store, chosen: Override | None, *, attempts: int = 5) -> Document:
-    """Writes a person's choice (None takes it away), beside controllers that write too.
+    """Writes a person's choice, beside controllers that write too.
+
+    None takes it away and ends a rest after failures: whoever says `auto` has looked into them.
 
     Raises:
         ConflictError: others wrote each time.
     """
-    return change(store, lambda document: replace(document, override=chosen), attempts=attempts)
+
+    def how(document: Document) -> Document:
+        state = document.state
+        if chosen is None:
+            state = replace(state, closed_until=0.0, bounces=())
+        return replace(document, override=chosen, state=state)
+
+    return change(store, how, attempts=attempts)
 
 
 def change(store: Store, how: Callable[[Document], Document], *, attempts: int = 5) -> Document:
