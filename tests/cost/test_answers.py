@@ -26,6 +26,7 @@ from infra.core.cost import (
     rounded,
     stage_cost,
     stage_resources,
+    together,
 )
 from infra.core.cost.capacity import SCENARIOS, first_stage_for, requests_per_day, single_box_rps
 from infra.core.cost.deviations import deviations
@@ -215,6 +216,15 @@ def test_a_resources_fixed_price_is_the_sum_written_out_by_hand(
     token: str, inputs: dict[str, Any], monthly: str
 ) -> None:
     assert str(price_stack([Resource("urn::x::r", token, inputs)], SEOUL).fixed) == monthly
+
+
+def test_a_key_that_rotates_may_come_to_three_dollars_and_one_that_does_not_is_known() -> None:
+    def key(**inputs: Any) -> Span:
+        lines = price_stack([Resource("urn::x::key", "aws:kms/key:Key", inputs)], SEOUL).lines
+        return together(each.monthly for each in lines if each.component.key == "kms.key")
+
+    assert key() == Span.exactly(1)
+    assert key(enableKeyRotation=True) == Span.of("1", "1", "3")
 
 
 def test_the_first_ten_alarms_of_an_account_are_free() -> None:

@@ -43,8 +43,10 @@ def _replication(resource: Resource, usage: Usage) -> Iterator[Component]:
 
 
 def _key(resource: Resource, usage: Usage) -> Iterator[Component]:
-    """The key; each of the first two rotations, a year apart, adds a dollar (KMS pricing) (verify)."""
+    """The key; each of its first two yearly rotations is billed from then on as one more (KMS pricing) (verify)."""
     yield fixed("encryption key", "kms.key")
+    if resource.value("enableKeyRotation", default=False):
+        yield used("rotations", "kms.key", usage, f"kms.rotations@{resource.name}")
     yield used("requests", "kms.requests", usage, f"kms.ten-thousand@{resource.name}")
 
 

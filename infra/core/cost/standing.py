@@ -25,7 +25,7 @@ def stage_resources(stage: Stage, *, data_volume_gib: int | None = None) -> list
 
 
 def _resources(standing: Shape) -> Iterator[Resource]:
-    yield _resource("aws:kms/key:Key", "key")
+    yield _resource("aws:kms/key:Key", "key", enableKeyRotation=True)
     for role in BucketRole:
         yield _resource("aws:s3/bucket:Bucket", role.value)
     for group in LOG_GROUPS:

@@ -68,6 +68,7 @@ ASSUMED: Mapping[str, Use] = {
     "rds.cpu.percent": _assumed("2", "5", "30", "18 000 requests a month; one bad query keeps a small database busy"),
     "rds.backup.gib": _assumed("0", "0", "10", "free up to the size of the database"),
     "kms.ten-thousand": _assumed("0.5", "2", "10", "bucket keys keep requests few"),
+    "kms.rotations": _assumed("0", "0", "2", "none in the first year; from the third on it stays at two"),
     "secrets.ten-thousand": _assumed("0", "0.01", "0.1", "read at each start"),
     "sns.emails.hundred-thousand": _assumed("0", "0.001", "0.01", "alarms are rare"),
     "dns.million": _assumed("0.01", "0.1", "1", "one look-up for each visit"),
