@@ -56,6 +56,9 @@ WAITING = 1024
 class Requests(Protocol):
     """Requests that come to this box and need the database."""
 
+    def prepare(self) -> None:
+        """Waits for what would disturb it, and keeps it out; they are answered meanwhile."""
+
     def hold(self) -> None:
         """Lets them wait, once the old backend has answered what it had begun."""
 
@@ -143,15 +146,24 @@ class BoxRequests:
     _holder: Holder | None = None
     _known: str | None = None
 
-    def hold(self) -> None:
+    def prepare(self) -> None:
         """See Requests. No deploy of this box begins until `lead`.
+
+        Raises:
+            TerraceError: a deploy is under way and does not end.
+        """
+        if self._own() is not None and self._other():
+            self._keep_deploys_out()
+
+    def hold(self) -> None:
+        """See Requests.
 
         Raises:
             TerraceError: a deploy is under way and does not end, or Nginx does not take it; then nothing is held.
         """
+        self.prepare()
         if self._own() is None or not self._other():
             return
-        self._keep_deploys_out()
         try:
             self._hold()
         except BaseException:
