@@ -62,9 +62,8 @@ class Alarms(Component):
         made = {
             alarm.name: self._metric_alarm(alarm, watched.get(alarm.subject, {})) for alarm in alarms.alarms
         }
-        for composite in alarms.composites:
-            self._composite(composite, alarms, made)
-        self._dashboard(alarms, watched, [alarm.arn for alarm in made.values()])
+        composites = [self._composite(composite, alarms, made) for composite in alarms.composites]
+        self._dashboard(alarms, watched, [each.arn for each in (*composites, *made.values())])
         self.names = {
             name: context.naming.physical(name)
             for name in (*made, *(composite.name for composite in alarms.composites))
@@ -150,10 +149,10 @@ class Alarms(Component):
 
     def _composite(
         self, composite: Composite, alarms: AlarmSet, made: Mapping[str, cloudwatch.MetricAlarm]
-    ) -> None:
+    ) -> cloudwatch.CompositeAlarm:
         physical = self._context.naming.physical
         needed = {*composite.members, composite.suppressor}
-        cloudwatch.CompositeAlarm(
+        return cloudwatch.CompositeAlarm(
             composite.name,
             alarm_name=physical(composite.name),
             alarm_description=notice.of_composite(composite, alarms.alarms, self._about),

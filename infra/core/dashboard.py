@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.core import metrics as m
-from infra.core.alarms import TARGETS, AlarmSet, value_of
+from infra.core.alarms import TARGETS, AlarmSet, subjects, value_of
 from infra.core.metrics import Metric, Subject, publishes
 from infra.core.thresholds import TABLE, Facts
 
@@ -126,7 +126,7 @@ def sections(facts: Facts) -> Iterator[Section]:
         yield Section(
             "Database",
             (
-                Chart("Connections", (Line(m.DB_CONNECTIONS, "Average", "connections"),)),
+                Chart("Connections", (Line(m.DB_CONNECTIONS, "Average", "connections"),), ("connections",)),
                 Chart("Storage left", (Line(m.DB_STORAGE, "Minimum", "free"),), ("storage",)),
                 Chart("Credits", (Line(m.DB_CREDITS, "Minimum", "balance"),), ("database-credits",)),
             ),
@@ -149,12 +149,14 @@ def sections(facts: Facts) -> Iterator[Section]:
                 Chart("Workers", _workers(), (), 60, stacked=True),
             ),
         )
-    if facts.gpu and facts.budget:
+    if facts.gpu:
+        spent = Line(m.GPU_SPEND, "Maximum", "GPU")
+        whole = Chart("Whole budget, used", (Line(m.BUDGET_USED, "Maximum", "all"),), ("budget",), 3_600)
         yield Section(
             "Money",
             (
-                Chart("GPU's share, used", (Line(m.GPU_SPEND, "Maximum", "GPU"),), ("gpu-spend",), 3_600),
-                Chart("Whole budget, used", (Line(m.BUDGET_USED, "Maximum", "all"),), ("budget",), 3_600),
+                Chart("GPU's share, used", (spent,), ("gpu-spend", "gpu-spend-near"), 3_600),
+                *((whole,) if facts.budget else ()),
             ),
         )
 
@@ -182,7 +184,7 @@ def body(
     known: Mapping[str, Mapping[str, Any]],
     alarm_arns: Sequence[Any],
 ) -> dict[str, Any]:
-    """The dashboard's body. `known` are dimensions by logical name, `alarm_arns` every alarm's ARN."""
+    """The dashboard's body. `known` are dimensions by logical name, `alarm_arns` those of alarms and composites."""
     widgets: list[dict[str, Any]] = [
         {
             "type": "alarm", "x": 0, "y": 0, "width": WIDTH, "height": 4,
@@ -239,17 +241,15 @@ def _chart(
 
 
 def levels(chart: Chart, facts: Facts) -> list[dict[str, Any]]:
-    """The lines of a chart's thresholds: value, word, colour."""
-    return [
-        {
-            "value": float(value_of(level, facts, facts.shape.boxes[0] if facts.shape.boxes else None)),
-            "label": level.severity.value,
-            "color": COLOURS[level.severity.value],
-        }
+    """The lines of a chart's thresholds that stand: value, word, colour; one where boxes share it."""
+    found = dict.fromkeys(
+        (float(value_of(level, facts, box)), level.severity.value)
         for row in TABLE
         if row.key in chart.thresholds and row.metric in [line.metric for line in chart.lines]
+        for _, box in subjects(row, facts)
         for level in row.levels
-    ]
+    )
+    return [{"value": value, "label": word, "color": COLOURS[word]} for value, word in found]
 
 
 def label_of(line: Line, subject: str) -> str:

@@ -82,7 +82,7 @@ def test_what_stands_beside_the_compared_lines_is_the_root_disk_the_key_and_what
         "encryption key": "1.00",
         "alarms, by metrics that they read": "3.70",  # (47 - 10) x 0.10
         "composite alarms": "1.00",  # 2 x 0.50
-        "custom metrics": "0.24",  # (5 all day + 5 filters + 19 of 24 hours - 10) x 0.30
+        "custom metrics": "0.20",  # (5 all day + 5 filters + 16 of 24 hours - 10) x 0.30
         "dashboards": "0.00",
     }
 

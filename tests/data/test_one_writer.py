@@ -305,10 +305,15 @@ class Asking:
 
     stack: Stack
     waiting: bool = False
+    is_prepared: bool = False
     to: str = BOX
     wrote_when_held: list[str] = field(default_factory=list)
 
+    def prepare(self) -> None:
+        self.is_prepared = True
+
     def hold(self) -> None:
+        assert self.is_prepared
         self.waiting, self.wrote_when_held = True, self.stack.writers()
 
     def lead(self, end: str) -> str:

@@ -142,6 +142,19 @@ def test_while_a_deploy_is_under_way_nothing_waits(
     assert made.lead(BOX) == "127.0.0.1:8081"
 
 
+def test_a_deploy_that_is_under_way_is_not_led_past_for_its_end_would_undo_it(
+    tmp_path: Path, stack: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held, "DEPLOY_SECONDS", 0.0)
+    made, nginx = of(tmp_path)
+    with lock.held(made.deploys, by="a person", reason="release v2", wait_seconds=0):
+        with pytest.raises(TerraceError, match="release v2 by a person"):
+            made.lead(RDS)
+        assert made.lead(BOX) == nginx.to == "127.0.0.1:8081"
+    assert made.lead(RDS) == nginx.to == f"{OTHER}:{PORT}"
+    deploy(made)
+
+
 def test_requests_wait_at_a_port_of_the_box_and_go_to_the_new_backend_then(
     tmp_path: Path, stack: dict[str, str]
 ) -> None:

@@ -291,3 +291,13 @@ def test_a_review_names_the_next_stage_and_its_price(program: Run) -> None:
     said = review.inputs["alarmDescription"]
     assert "Next stage: single-16g, 141.97 USD a month, 60.74 more than now." in said
     assert said.splitlines()[-1].endswith("#dashboards/dashboard/terrace-dev")
+
+
+def test_the_dashboard_shows_every_alarm_and_the_composites_that_write_the_mails(program: Run) -> None:
+    found = program()
+    (dashboard,) = found.of("aws:cloudwatch/dashboard:Dashboard")
+    widgets = json.loads(dashboard.inputs["dashboardBody"])["widgets"]
+    (shown,) = [each["properties"]["alarms"] for each in widgets if each["type"] == "alarm"]
+    composites = found.of("aws:cloudwatch/compositeAlarm:CompositeAlarm")
+    assert len(shown) == len(found.of("aws:cloudwatch/metricAlarm:MetricAlarm")) + len(composites)
+    assert all(any(each.name in arn for arn in shown) for each in composites)

@@ -10,7 +10,7 @@ import pytest
 from infra.core.alarms import alarm_set
 from infra.core.dashboard import WIDTH, body
 from infra.core.shape import shape
-from infra.core.stages import LADDER, Option
+from infra.core.stages import LADDER, Option, find
 from infra.core.thresholds import Facts
 
 from .support import WATCHED
@@ -66,6 +66,36 @@ def test_the_ladders_limits_are_lines_on_the_users_chart() -> None:
     }
     lines = charts["Daily active users"]["annotations"]["horizontal"]
     assert [(each["value"], each["label"]) for each in lines] == [(400, "warn"), (500, "review")]
+
+
+def charts(facts: Facts) -> dict[str, dict[str, Any]]:
+    return {
+        str(each["properties"]["title"]): each["properties"]
+        for each in made(facts)["widgets"]
+        if each["type"] == "metric"
+    }
+
+
+def lines(chart: dict[str, Any]) -> list[tuple[float, str]]:
+    return [(each["value"], each["label"]) for each in chart["annotations"]["horizontal"]]
+
+
+def test_the_databases_connections_have_their_thresholds_as_lines() -> None:
+    assert lines(charts(Facts(shape(find("split"))))["Connections"]) == [(56, "warn"), (64, "review")]
+
+
+def test_a_gpus_spend_is_shown_without_a_budget_too_and_the_whole_only_with_one() -> None:
+    shown = charts(Facts(shape(find("single-8g")), gpu=True))
+    assert lines(shown["GPU's share, used"]) == [(75, "warn"), (100, "page"), (90, "warn")]
+    assert "Whole budget, used" not in shown
+    assert "Whole budget, used" in charts(Facts(shape(find("single-8g")), gpu=True, budget=True))
+
+
+def test_a_line_is_drawn_only_where_its_alarm_stands() -> None:
+    assert lines(charts(Facts(shape(find("single-8g")), "standard"))["CPU"]) == []
+    assert lines(charts(Facts(shape(find("single-8g-fixed"))))["CPU credits"]) == []
+    assert lines(charts(Facts(shape(find("private"))))["Users at once"]) == []
+    assert lines(charts(Facts(shape(find("split"))))["Users at once"]) == [(400, "review")]
 
 
 def test_a_dashboard_holds_at_most_fifty_metrics_of_one_box_so_that_it_stays_free() -> None:

@@ -56,6 +56,9 @@ WAITING = 1024
 class Requests(Protocol):
     """Requests that come to this box and need the database."""
 
+    def prepare(self) -> None:
+        """Waits for what would disturb it, and keeps it out; they are answered meanwhile."""
+
     def hold(self) -> None:
         """Lets them wait, once the old backend has answered what it had begun."""
 
@@ -138,35 +141,55 @@ class BoxRequests:
     nginx: Nginx = field(default_factory=lambda: Nginx(NGINX))
     says: Callable[[str], object] = lambda _: None
     deploys: Path = LOCK
-    _alone: ExitStack = field(default_factory=ExitStack)
+    _alone: ExitStack | None = None
     """The lock of deploys: one that ends between `hold` and `lead` would ask the box's own backend again."""
     _holder: Holder | None = None
     _known: str | None = None
 
-    def hold(self) -> None:
+    def prepare(self) -> None:
         """See Requests. No deploy of this box begins until `lead`.
+
+        Raises:
+            TerraceError: a deploy is under way and does not end.
+        """
+        if self._own() is not None and self._other():
+            self._keep_deploys_out()
+
+    def hold(self) -> None:
+        """See Requests.
 
         Raises:
             TerraceError: a deploy is under way and does not end, or Nginx does not take it; then nothing is held.
         """
+        self.prepare()
         if self._own() is None or not self._other():
+            return
+        try:
+            self._hold()
+        except BaseException:
+            self._let_deploys_in()
+            raise
+
+    def _keep_deploys_out(self) -> None:
+        if self._alone is not None:
             return
 
         def waits(what: str) -> None:
             self.says(f"waits {what}")
 
-        reason = "the switch of the writer"
+        alone, reason = ExitStack(), "the switch of the writer"
         with _faults():
-            self._alone.enter_context(
+            alone.enter_context(
                 lock.held(
                     self.deploys, by="terrace-data", reason=reason, wait_seconds=DEPLOY_SECONDS, waits=waits
                 )
             )
-        try:
-            self._hold()
-        except BaseException:
-            self._alone.close()
-            raise
+        self._alone = alone
+
+    def _let_deploys_in(self) -> None:
+        alone, self._alone = self._alone, None
+        if alone is not None:
+            alone.close()
 
     def _hold(self) -> None:
         own = self._own()  # A deploy that was waited for may have taken another port.
@@ -193,10 +216,12 @@ class BoxRequests:
         """See Requests.
 
         Raises:
-            TerraceError: Nginx does not take it.
+            TerraceError: Nginx does not take it, or a deploy is under way, whose end would undo it.
         """
-        with self._alone:
+        try:
             return self._lead(end)
+        finally:
+            self._let_deploys_in()
 
     def _lead(self, end: str) -> str:
         own = self._own()
@@ -207,6 +232,7 @@ class BoxRequests:
         other = self._other()
         if not other:
             return ""
+        self._keep_deploys_out()
         self._await_ready(other)
         return self._led((other, PORT), None)
 

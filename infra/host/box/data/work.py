@@ -273,6 +273,8 @@ class Move:
         is_fenced = is_named = False
         try:
             if self.requests is not None:
+                self.requests.prepare()
+                laps = _Laps()
                 self.requests.hold()
                 laps.note("what was begun")
             on_step(f"fencing {source.name}: the application writes no more")
