@@ -15,49 +15,51 @@ from embedded.alarms.evaluator import Evaluator
 from embedded.alarms.rules import State
 from infra.core.alarms import alarm_set
 from infra.core.cost import stage_resources, watching_monthly
-from infra.core.metrics import Metric
+from infra.core.metrics import SPACE_DIMENSIONS, SUBJECT_DIMENSIONS, Metric
 from infra.core.naming import Naming
 from infra.core.prices import load
 from infra.core.shape import shape
 from infra.core.stages import LADDER, Option, find
 from infra.core.thresholds import Facts
 from ops import watch
-from ops.alarmcalls import composite_call, metric_call
+from ops.alarmcalls import composite_call, dimensions, metric_call
 
 MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
 MINUTES = 7 * 24 * 60
 REQUESTS_A_MINUTE = 10
+KNOWN = sorted(
+    {name for names in (*SUBJECT_DIMENSIONS.values(), *SPACE_DIMENSIONS.values()) for name in names}
+    - {"Stack"}
+)
 
 
-def week(stage: str = "single-8g") -> tuple[Evaluator, list[tuple[Metric, MetricKey]]]:
-    """An evaluator with every alarm of the stage, and the metrics that they read."""
-    alarms, evaluator = alarm_set(Facts(shape(find(stage)))), Evaluator()
+SMALLEST = Facts(shape(find("single-8g")))
+LARGEST = Facts(shape(find("private")), gpu=True)
+"""The most that stands: two boxes, a balancer, a database, a NAT gateway, and a GPU."""
+
+
+def week(facts: Facts = SMALLEST) -> tuple[Evaluator, list[tuple[Metric, MetricKey]]]:
+    """An evaluator with every alarm of the stack, and the metrics that they read."""
+    alarms, evaluator = alarm_set(facts), Evaluator()
+    watched = {alarm.subject: dict.fromkeys(KNOWN, f"{alarm.subject}-1") for alarm in alarms.alarms}
     for alarm in alarms.alarms:
-        evaluator.put(
-            metric_alarm(metric_call(alarm, "terrace", "dev", {"app": {"InstanceId": "i-1"}})), MONDAY
-        )
+        evaluator.put(metric_alarm(metric_call(alarm, "terrace", "dev", watched)), MONDAY)
     for composite in alarms.composites:
         evaluator.put(composite_alarm(composite_call(composite, "terrace", "dev")), MONDAY)
-    keys = [
-        (
-            metric,
-            metric_key(
-                metric.space.named("terrace", "dev"),
-                metric.name,
-                {
-                    name: {"InstanceId": "i-1", "Stack": "dev", **dict(metric.fixed)}[name]
-                    for name in metric.dimensions
-                },
-            ),
-        )
-        for metric in alarms.metrics()
-    ]
-    return evaluator, keys
+    read = {(part.metric, alarm.subject) for alarm in alarms.alarms for part in alarm.parts}
+    filtered = {(each.metric, "stack") for each in alarms.filters}
+    keys = {
+        metric_key(
+            metric.space.named("terrace", "dev"), metric.name, dimensions(metric, subject, "dev", watched)
+        ): metric
+        for metric, subject in sorted(read | filtered, key=str)
+    }
+    return evaluator, [(metric, key) for key, metric in keys.items()]
 
 
-def replay_week() -> dict[str, float]:
+def replay_week(facts: Facts = SMALLEST) -> dict[str, float]:
     """CPU seconds for a week, and what it consisted of."""
-    evaluator, keys = week()
+    evaluator, keys = week(facts)
     dice = random.Random(7)  # noqa: S311 the same week in every run
     data = changes = 0
     started = time.process_time()
@@ -143,9 +145,10 @@ class _Counted:
 
 def figures(_: Path) -> Iterator[tuple[str, str, str, str, str]]:
     """What `make bench` prints of alarms."""
-    found = replay_week()
-    said = f"a week, {found['alarms']:.0f} alarms, {found['data'] / 1000:.0f} k data"
-    yield said, f"{found['seconds']:.1f} s", "", "", "≤ 10 s CPU"
+    for facts, which, target in ((SMALLEST, "", "≤ 10 s CPU"), (LARGEST, " (private with a GPU)", "")):
+        found = replay_week(facts)
+        said = f"a week, {found['alarms']:.0f} alarms{which}, {found['data'] / 1000:.0f} k data"
+        yield said, f"{found['seconds']:.1f} s", "", "", target
     seconds, _whose = latest_notification()
     yield "datum to notification, beyond a period", f"{max(seconds, 0):.0f} s", "", "", "≤ 60 s, virtual"
     yield "calls of the API for a status", f"{calls_of_status()}", "", "", "≤ 5"

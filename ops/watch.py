@@ -350,7 +350,15 @@ def _row(
         review=review,
         distance_percent=distance(value, bound, above=threshold.above),
         per_day=slope,
-        crosses_on=forecast(value, slope, bound, above=threshold.above, now=now),
+        # The next level that is not crossed yet: of a crossed one there is nothing to forecast.
+        crosses_on=next(
+            (
+                day
+                for level in (warn, bound)
+                if (day := forecast(value, slope, level, above=threshold.above, now=now))
+            ),
+            "",
+        ),
         means=threshold.means,
         do=alarm.do,
         first=first.value,

@@ -117,10 +117,16 @@ class Evaluator:
 
     def add(self, key: MetricKey, at: datetime, value: float, count: float = 1, *, now: datetime) -> bool:
         """One datum; False where CloudWatch would not take it: no number, too old, too far ahead."""
-        minute, current = _minute(at), _minute(now)
-        if not current - MINUTES_BACK <= minute <= current + MINUTES_AHEAD:
-            return False
-        return self.of(key).add(minute, value, count)
+        return _in_time(at, now) and self.of(key).add(_minute(at), value, count)
+
+    def add_set(
+        self, key: MetricKey, at: datetime, *, total: float, count: float, lowest: float, highest: float,
+        now: datetime,
+    ) -> bool:  # fmt: skip
+        """One statistic set; False as of `add`."""
+        return _in_time(at, now) and self.of(key).add_set(
+            _minute(at), total=total, count=count, lowest=lowest, highest=highest
+        )
 
     # -- evaluation -----------------------------------------------------------------------------------------------
 
@@ -293,6 +299,11 @@ def replay(evaluator: Evaluator, start: datetime, end: datetime) -> Iterator[Tra
     while now <= end:
         yield from evaluator.tick(now)
         now += MINUTE
+
+
+def _in_time(at: datetime, now: datetime) -> bool:
+    current = _minute(now)
+    return current - MINUTES_BACK <= _minute(at) <= current + MINUTES_AHEAD
 
 
 def _minute(at: datetime) -> int:

@@ -156,10 +156,15 @@ class _Region:
             if hasattr(datum, "value"):
                 self._evaluator.add(key, at, datum.value, now=now)
             else:
-                self._evaluator.of(key).add_set(
-                    int(at.timestamp()) // 60,
-                    total=datum.sum, count=datum.sample_count, lowest=datum.min, highest=datum.max,
-                )  # fmt: skip
+                self._evaluator.add_set(
+                    key,
+                    at,
+                    total=datum.sum,
+                    count=datum.sample_count,
+                    lowest=datum.min,
+                    highest=datum.max,
+                    now=now,
+                )
         self._read = len(self._metric_data)
 
     def _take_over_alarms(self, now: datetime) -> list[Transition]:

@@ -279,7 +279,8 @@ TABLE: tuple[Threshold, ...] = (
         "heartbeat", "Agent on the box", m.MEMORY, "SampleCount", MINUTE,
         _one(Severity.PAGE, 1, (5, 5),
             "Session Manager: systemctl status amazon-cloudwatch-agent. Memory and disk are not seen."),
-        "The box has published nothing for five minutes: agent dead, or box dead.",
+        # CloudWatch looks two periods beyond the five for a datum before it counts missing ones.
+        "The box has published nothing for seven minutes: agent dead, or box dead.",
         above=False, unit="samples", missing="breaching", down=True, warm_up_minutes=15,
     ),
     Threshold(
@@ -341,7 +342,8 @@ TABLE: tuple[Threshold, ...] = (
     Threshold(
         "certificate", "Certificate, days left", m.CERTIFICATE, "Minimum", DAY,
         _one(Severity.WARN, 14, (1, 1), "systemctl status terrace-certificate; the challenge needs port 80."),
-        "Renewal should have happened at 30 days.", above=False, unit="days",
+        "Renewal should have happened at 30 days; days without a datum speak too: nobody looks at it then.",
+        above=False, unit="days", missing="breaching", warm_up_minutes=48 * 60,
     ),
     Threshold(
         "certificate", "Certificate of the load balancer, days left", m.BALANCER_CERTIFICATE, "Minimum", DAY,

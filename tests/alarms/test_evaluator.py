@@ -93,6 +93,9 @@ def test_late_data_change_what_was_decided_and_very_late_data_are_not_taken() ->
     evaluator.add(KEY, at(1), 99, now=at(4))
     assert evaluator.tick(at(4))[0].new is State.ALARM
     assert not evaluator.add(KEY, at(-15 * 1440), 99, now=at(4))
+    summed = {"total": 99.0, "count": 1.0, "lowest": 99.0, "highest": 99.0}
+    assert not evaluator.add_set(KEY, at(-15 * 1440), **summed, now=at(4))
+    assert evaluator.add_set(KEY, at(-13 * 1440), **summed, now=at(4))
 
 
 def test_a_clock_that_is_wrong_by_more_than_two_hours_is_not_believed() -> None:

@@ -127,6 +127,12 @@ def test_after_a_resize_the_new_types_threshold_holds_at_once_and_its_day_begins
     ]
 
 
+def test_a_certificate_that_nobody_looks_at_any_more_is_told(stack: Stack) -> None:
+    stack.put(m.CERTIFICATE, range(0, 2 * DAY + 1, DAY), 60)
+    assert "app-certificate-warn" not in alarmed(stack.told(2 * DAY, 4 * DAY))
+    assert "app-certificate-warn" in alarmed(stack.told(4 * DAY + 1, 6 * DAY))
+
+
 def test_one_5xx_at_night_pages_nobody(stack: Stack) -> None:
     stack.put(m.REQUESTS, range(0, 180, 20), 1, "stack")
     stack.put(m.ERRORS_5XX, [60], 1, "stack")
@@ -172,6 +178,7 @@ def test_two_clean_days_tell_nobody_of_anything(stack: Stack) -> None:
         m.CHECK_SYSTEM: (0, "app", lambda: range(2 * DAY)),
         m.CHECK_INSTANCE: (0, "app", lambda: range(2 * DAY)),
         m.REQUESTS: (60, "stack", lambda: range(2 * DAY)),
+        m.CERTIFICATE: (60, "app", lambda: range(0, 2 * DAY, DAY)),
         m.BACKUP_AGE: (3600, "app", lambda: range(0, 2 * DAY, 360)),
     }
     for metric, (value, subject, minutes) in healthy.items():

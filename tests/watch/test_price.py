@@ -107,6 +107,16 @@ def test_the_set_of_the_smallest_stage_costs_at_most_five_dollars(name: str) -> 
     assert round(watching_monthly(resources(VARIANTS[name]), load()), 2) <= 5
 
 
+@pytest.mark.parametrize(
+    ("name", "usd"),
+    [("plain", "4.90"), ("budget", "4.90"), ("chat", "5.00"), ("gpu", "10.41"), ("gpu-and-budget", "10.81")],
+)
+def test_what_the_set_of_the_smallest_stage_costs_is_what_the_page_says(name: str, usd: str) -> None:
+    assert f"{watching_monthly(resources(VARIANTS[name]), load()):.2f}" == usd
+    page = Path(__file__).parents[2] / "docs/alarms.md"
+    assert usd in page.read_text(encoding="utf-8").partition("## Money")[2].partition("\n## ")[0]
+
+
 def test_the_whole_set_of_burn_rates_for_latency_would_cost_what_is_said_and_more_than_five_dollars(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -82,6 +82,18 @@ def test_value_distance_trend_and_forecast_are_those_of_the_series(report: watch
     assert memory.crosses_on in {(NOW + timedelta(days=days)).date().isoformat() for days in (2, 3)}
 
 
+@pytest.mark.parametrize(("today", "days"), [(60, 10), (75, 5), (85, None)])
+def test_the_forecast_is_for_the_next_level_that_is_not_crossed(today: int, days: int | None) -> None:
+    alarms = [
+        each
+        for each in alarm_set(Facts(shape(find("single-8g")))).alarms
+        if each.name.startswith("app-memory-")
+    ]
+    history = [(NOW - timedelta(days=ago), float(today - ago)) for ago in range(9, -1, -1)]
+    found = watch._row(alarms, {}, history, [], NOW)
+    assert found.crosses_on == ("" if days is None else (NOW + timedelta(days=days)).date().isoformat())
+
+
 def test_what_hardly_moves_has_no_trend_and_a_page_is_called_one(report: watch.Report) -> None:
     assert watchpage.trend(row(report, "app-disk-root")) == "+0/day"
     assert watchpage.trend(row(report, "app-memory")).startswith("+1.")
