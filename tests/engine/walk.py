@@ -142,7 +142,8 @@ def _data(client: Any) -> Iterator[Resource]:
     for each in kms.list_keys()["Keys"]:
         about = kms.describe_key(KeyId=each["KeyId"])["KeyMetadata"]
         if about["KeyManager"] == "CUSTOMER" and about["KeyState"] == "Enabled":
-            yield _resource("aws:kms/key:Key", each["KeyId"])
+            rotates = kms.get_key_rotation_status(KeyId=each["KeyId"])["KeyRotationEnabled"]
+            yield _resource("aws:kms/key:Key", each["KeyId"], enableKeyRotation=rotates)
     managed = {each.get("OwningService") for each in client("secretsmanager").list_secrets()["SecretList"]}
     for each in client("secretsmanager").list_secrets()["SecretList"]:
         if each.get("OwningService") not in ("rds", *(managed - {None})):
