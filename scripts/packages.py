@@ -24,7 +24,7 @@ import typer
 from infra.core import packages as names
 from infra.core.errors import Fault, TerraceError
 from ops import packages, stackfile
-from ops.adapters.apt import MIRROR, Apt
+from ops.adapters.apt import Apt, repositories
 from ops.adapters.aws_deploy import S3Artifacts
 from ops.adapters.engine import Engine
 from ops.packages import Archive
@@ -44,7 +44,9 @@ Made = Annotated[Path, typer.Argument(help="an archive that build made", exists=
 def build(
     archive: Annotated[Path, typer.Argument(help="where to write it, as .local/packages.tar")],
     *,
-    mirror: Annotated[str, typer.Option(help="has debian and debian-security below it")] = MIRROR,
+    mirror: Annotated[
+        str, typer.Option(help="has debian and debian-security below it; none: this machine's own")
+    ] = "",
     architecture: Annotated[str, typer.Option(help="of the boxes")] = names.ARCHITECTURE,
     authorities: Annotated[
         Path | None,
@@ -64,7 +66,7 @@ def build(
         tempfile.TemporaryDirectory(prefix="terrace-packages-") as scratch,
         step("build", waits_for) as line,
     ):
-        apt = Apt(mirror.rstrip("/"), architecture)
+        apt = Apt(repositories(mirror), architecture)
         made = packages.build(apt, certificates, Path(scratch), archive)
         line.says(f"{made.packages} packages, {made.size_bytes / 1024**2:.0f} MiB")
     _report(made, output)

@@ -11,7 +11,7 @@ machine would not run.
 
 from __future__ import annotations
 
-SUITE = "trixie"
+from infra.core.packages import SUITE as SUITE
 
 FORMAT = 1
 """Raise it when `rootfs` makes something else from the same lists."""

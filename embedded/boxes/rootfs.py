@@ -24,6 +24,7 @@ from pathlib import Path
 from embedded.boxes import packages, sources
 from embedded.boxes.errors import RootfsError
 from embedded.boxes.process import command, environment, piped
+from tools import debian
 
 Progress = Callable[[str], None]
 """Told one line each time something that takes a while begins."""
@@ -135,8 +136,8 @@ def _mmdebstrap(scratch: Path, part: Path, log: Path, tell: Progress) -> int:
         *(f"--aptopt={option}" for option in sources.apt_options()), f"--customize-hook={hook}",
         packages.SUITE, str(part),
     ]  # fmt: skip
-    repositories = sources.boxes_sources()
-    if repositories:
+    # Without any, mmdebstrap's own default is right.
+    if repositories := debian.repositories(packages.SUITE):
         (scratch / "boxes.sources").write_text(repositories)
         argv.append(str(scratch / "boxes.sources"))
     tell("making the root file system of boxes (Debian 13), about a minute, once")

@@ -17,23 +17,43 @@ from pathlib import Path
 from infra.core.errors import Fault, TerraceError
 from infra.core.packages import ARCHITECTURE, SUITE
 from ops.packages import Deb
-
-MIRROR = "http://deb.debian.org"
-"""Debian's own; everything from it is signed, so that it need not be asked over TLS."""
+from tools import debian
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 TIMEOUT_SECONDS = 1800
 _TOOLS = ("apt-get", "apt-cache")
 
 
+def repositories(mirror: str) -> str:
+    """deb822 text of the repositories at a mirror that has `debian` and `debian-security` below it; where none is
+    given, this machine's own with the boxes' suite.
+
+    Raises:
+        TerraceError: none is given, and this machine has none.
+    """
+    if not mirror:
+        if found := debian.repositories(SUITE):
+            return found
+        raise TerraceError(
+            Fault(
+                "--mirror",
+                "is not given, and this machine's apt knows no Debian",
+                "Name a mirror of Debian that is near you: it has debian and debian-security below it",
+            )
+        )
+    places = {"debian": f"{SUITE} {SUITE}-updates", "debian-security": f"{SUITE}-security"}
+    return "\n".join(
+        f"Types: deb\nURIs: {mirror.rstrip('/')}/{place}\nSuites: {suites}\nComponents: main\nSigned-By: {KEYRING}\n"
+        for place, suites in places.items()
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Apt:
-    """Debian by this machine's apt. `mirror` has `debian` and `debian-security` below it."""
+    """Debian by this machine's apt, from those repositories (deb822)."""
 
-    mirror: str = MIRROR
+    repositories: str
     architecture: str = ARCHITECTURE
-    suite: str = SUITE
-    keyring: Path = KEYRING
 
     def fetch(self, directory: Path, names: Sequence[str]) -> list[Deb]:
         """Those packages with everything that they depend on; what was fetched before is not fetched again.
@@ -46,7 +66,7 @@ class Apt:
         for each in ("lists/partial", "archives/partial"):
             (directory / each).mkdir(parents=True, exist_ok=True)
         (directory / "status").touch()
-        (directory / "mirror.sources").write_text(self._sources(), encoding="utf-8")
+        (directory / "mirror.sources").write_text(self.repositories, encoding="utf-8")
         self._apt(directory, "apt-get", "update")
         self._apt(
             directory, "apt-get", "install", "--yes", "--no-install-recommends", "--download-only", *names
@@ -71,20 +91,6 @@ class Apt:
             for name, each in zip(files, wanted, strict=True)
         ]
 
-    def _sources(self) -> str:
-        def stanza(place: str, suites: str) -> str:
-            return (
-                f"Types: deb\nURIs: {self.mirror}/{place}\nSuites: {suites}\nComponents: main\n"
-                f"Signed-By: {self.keyring}\n"
-            )
-
-        return "\n".join(
-            (
-                stanza("debian", f"{self.suite} {self.suite}-updates"),
-                stanza("debian-security", f"{self.suite}-security"),
-            )
-        )
-
     def _check(self) -> None:
         if lacking := [tool for tool in _TOOLS if shutil.which(tool) is None]:
             raise TerraceError(
@@ -94,10 +100,10 @@ class Apt:
                     "Build on Debian or Ubuntu, or in a container of one; the archive is the same everywhere",
                 )
             )
-        if not self.keyring.exists():
+        if not KEYRING.exists():
             raise TerraceError(
                 Fault(
-                    str(self.keyring),
+                    str(KEYRING),
                     "is not there, and without it nobody can tell Debian's packages from others",
                     "apt-get install debian-archive-keyring",
                 )

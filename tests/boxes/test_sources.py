@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from embedded.boxes.sources import boxes_sources
+from infra.core.packages import SUITE
+from tools.debian import repositories
 
 DEBIAN = 'ID=debian\nVERSION_CODENAME="bookworm"\n'
 
@@ -57,7 +58,7 @@ def _machine(tmp_path: Path, release: str, sources: dict[str, str]) -> tuple[Pat
 
 
 def test_deb822_sources_are_taken_over_with_the_boxes_suite(tmp_path: Path) -> None:
-    text = boxes_sources(*_machine(tmp_path, DEBIAN, {"sources.list.d/debian.sources": DEB822}))
+    text = repositories(SUITE, *_machine(tmp_path, DEBIAN, {"sources.list.d/debian.sources": DEB822}))
     assert text.split("\n\n") == [
         "Types: deb\nURIs: http://mirror.test/debian http://second.test/debian\nSuites: trixie trixie-updates\n"
         "Components: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg",
@@ -66,7 +67,7 @@ def test_deb822_sources_are_taken_over_with_the_boxes_suite(tmp_path: Path) -> N
 
 
 def test_one_line_sources_are_taken_over_with_the_boxes_suite(tmp_path: Path) -> None:
-    text = boxes_sources(*_machine(tmp_path, DEBIAN, {"sources.list": ONE_LINE}))
+    text = repositories(SUITE, *_machine(tmp_path, DEBIAN, {"sources.list": ONE_LINE}))
     assert [line for line in text.splitlines() if line.startswith(("URIs", "Suites", "Signed"))] == [
         "URIs: http://mirror.test/debian",
         "Suites: trixie",
@@ -93,4 +94,4 @@ def test_one_line_sources_are_taken_over_with_the_boxes_suite(tmp_path: Path) ->
 def test_a_machine_without_a_debian_mirror_leaves_it_to_mmdebstrap(
     tmp_path: Path, release: str, sources: dict[str, str]
 ) -> None:
-    assert boxes_sources(*_machine(tmp_path, release, sources)) == ""
+    assert repositories(SUITE, *_machine(tmp_path, release, sources)) == ""

@@ -5,8 +5,10 @@ Needs Debian's mirror once, to build the archive as a person does. In the order 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -14,12 +16,12 @@ from bench.figures import note
 from bench.projects import private
 from bench.served import CACHE, environment
 from embedded import endpoint
-from embedded.boxes import BoxSpec, seed, sources
+from embedded.boxes import BoxSpec, seed
 from embedded.boxes.addresses import host_end
 from embedded.cloud import Cloud
 from infra.core.shape import ENDPOINTS
 from ops import packages
-from ops.adapters.apt import MIRROR, Apt
+from ops.adapters.apt import Apt, repositories
 from tests.boxes.conftest import pytest_runtest_setup  # noqa: F401 the same rule for skips
 from tests.boxes_split.support import RECEIPT, Two
 
@@ -36,11 +38,9 @@ BARE = b"""Dir::Cache::archives "/var/cache/nothing"; Dir::State::lists "/var/li
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
     """A stack that began without a NAT gateway; its boxes waited for the archive."""
     directory = tmp_path_factory.mktemp("without-nat")
-    uris = [line for line in sources.boxes_sources().splitlines() if line.startswith("URIs: ")]
-    mirror = uris[0].removeprefix("URIs: ").split()[0].removesuffix("/debian") if uris else MIRROR
     began = time.monotonic()
     archive = packages.build(
-        Apt(mirror, "amd64"),
+        Apt(repositories(""), "amd64"),
         endpoint.authority(directory / "cloud" / "boxes").decode(),
         directory / "scratch",
         directory / "packages.tar",
@@ -89,6 +89,12 @@ def test_apt_knows_the_archive_alone_and_has_nothing_left_to_upgrade(two: Two, r
     assert 'Unattended-Upgrade "0"' in two.sh(role, "cat /etc/apt/apt.conf.d/20auto-upgrades")
 
 
+def mirror() -> str:
+    """The host that this machine gets Debian from."""
+    (uri, *_) = re.findall(r"^URIs: (\S+)", repositories(""), re.MULTILINE)
+    return str(urlsplit(uri).hostname)
+
+
 @pytest.mark.parametrize("role", ["frontend", "backend"])
 def test_a_box_reaches_neither_the_world_nor_what_aws_has_outside_of_its_endpoints(
     two: Two, role: str
@@ -99,7 +105,7 @@ def test_a_box_reaches_neither_the_world_nor_what_aws_has_outside_of_its_endpoin
         (host_end(machines.host.public_network), 80),
         (endpoint.RUNPOD, 80),
         (endpoint.RDS_AUTHORITIES, 443),
-        ("deb.debian.org", 80),
+        (mirror(), 80),
     ):
         assert two.tried(role, REACH.format(address, port))[0] != 0, address
     assert two.tried(role, REACH.format("s3.ap-northeast-2.amazonaws.com", 443))[0] == 0

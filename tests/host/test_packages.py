@@ -19,8 +19,9 @@ from infra.core.errors import TerraceError
 from infra.host.box import fetch
 from infra.host.box.data import application
 from ops import packages
-from ops.adapters.apt import Apt
+from ops.adapters.apt import Apt, repositories
 from ops.packages import Deb
+from tools import debian
 
 ROOT = Path(__file__).parents[2]
 CERTIFICATES = "-----BEGIN CERTIFICATE-----\n"
@@ -123,13 +124,24 @@ def test_each_file_that_apt_fetched_gets_its_own_paragraph_of_the_index(
 
     monkeypatch.setattr(Apt, "_apt", said)
     monkeypatch.setattr(Apt, "_check", lambda _: None)
-    found = Apt("http://mirror").fetch(tmp_path, ("perl",))
+    found = Apt(repositories("http://mirror")).fetch(tmp_path, ("perl",))
     assert [each.file for each in found] == ["adduser_3.152_all.deb", "perl_2.0+b_arm64.deb"]
     assert found[1].path.name == "perl_1%3a2.0+b_arm64.deb"
     assert asked[-1] == ("apt-cache", "show", "adduser=3.152", "perl=1:2.0+b")
     sources = (tmp_path / "mirror.sources").read_text(encoding="utf-8")
     assert "URIs: http://mirror/debian-security\nSuites: trixie-security\n" in sources
     assert sources.count("Signed-By: ") == 2
+
+
+def test_without_a_mirror_this_machines_own_is_asked_and_where_it_has_none_one_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = "Types: deb\nURIs: http://near/debian\nSuites: trixie\nComponents: main\n"
+    monkeypatch.setattr(debian, "repositories", lambda _: own)
+    assert repositories("") == own
+    monkeypatch.setattr(debian, "repositories", lambda _: "")
+    with pytest.raises(TerraceError, match=r"--mirror.*Name a mirror of Debian"):
+        repositories("")
 
 
 @pytest.mark.parametrize("given", ["", CERTIFICATES + "-----BEGIN EC PRIVATE KEY-----\n"])
